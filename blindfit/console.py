@@ -1,0 +1,170 @@
+"""What the three commands share: options, output, and the one place that catches errors.
+
+Results go to standard output, everything else to standard error. With ``--json`` standard output
+holds exactly one JSON document, also when the command fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from blindfit import __version__
+from blindfit.errors import BlindfitError, InputError
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", help="Folder of the state [default: $BLINDFIT_HOME, or the user's data]."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+PassphraseFileOption = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="Read the passphrase from this file's first line."),
+]
+
+
+def make_app(name: str, description: str) -> typer.Typer:
+    """A Typer app with the options that every command has."""
+    app = typer.Typer(
+        name=name,
+        help=description,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def root(
+        verbose: Annotated[
+            bool, typer.Option("--verbose", "-v", help="Show the causes of an error.")
+        ] = False,
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version",
+                help="Print the version and exit.",
+                callback=_print_version,
+                is_eager=True,
+            ),
+        ] = False,
+    ) -> None:
+        del version
+        if verbose:
+            os.environ["BLINDFIT_VERBOSE"] = "1"
+
+    root.__doc__ = description
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"blindfit {__version__}")
+        raise typer.Exit
+
+
+def run(app: typer.Typer) -> NoReturn:
+    """Run a command line and end the process with its exit code (see ``errors.exit_codes``)."""
+    try:
+        result = app(standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except BlindfitError as error:
+        _report(error.reason, str(error), error.hint)
+        _traceback()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last resort, in one place
+        sys.exit(_usage_or_unexpected(error))
+
+
+def _usage_or_unexpected(error: Exception) -> int:
+    import click
+
+    if isinstance(error, click.exceptions.Abort):
+        say("interrupted")
+        return 130
+    if isinstance(error, click.ClickException):
+        error.show()
+        return 2
+    _report("INTERNAL", f"{type(error).__name__}: {error}", "run it again with --verbose first")
+    _traceback()
+    return 1
+
+
+def _report(reason: str, message: str, hint: str) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": {"reason": reason, "message": message, "hint": hint}}))
+    say(f"error: {message}" + (f"\n  → {hint}" if hint else ""))
+
+
+def _traceback() -> None:
+    if os.environ.get("BLINDFIT_VERBOSE"):
+        import traceback
+
+        traceback.print_exc()
+
+
+def say(text: str) -> None:
+    """A line for the person, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(document: dict[str, Any], as_json: bool, human: Callable[[], None]) -> None:
+    """The result: ``document`` as JSON, or what ``human`` prints."""
+    if as_json:
+        print(json.dumps(document, indent=2, sort_keys=False, default=str))
+    else:
+        human()
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def read_passphrase(file: Path | None, *, confirm: bool = False) -> bytes:
+    """The passphrase from a file's first line, or from a prompt; never from an argument.
+
+    Raises `InputError` when there is no terminal to ask on, or when the two entries differ.
+    """
+    if file is not None:
+        try:
+            line = file.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
+        except OSError as error:
+            raise InputError(f"cannot read the passphrase file: {error}") from error
+        if not line:
+            raise InputError(f"the first line of {file} is empty")
+        return line
+    if not sys.stdin.isatty():
+        raise InputError(
+            "no terminal to ask for the passphrase", hint="pass --passphrase-file FILE"
+        )
+    import getpass
+
+    passphrase = getpass.getpass("Passphrase: ")
+    if not passphrase:
+        raise InputError("the passphrase is empty")
+    if confirm and getpass.getpass("Again: ") != passphrase:
+        raise InputError("the two passphrases differ; nothing was changed")
+    return passphrase.encode()

@@ -1,0 +1,153 @@
+"""The study: the public contract of one training, a TOML file with a digest that all parties pin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from blindfit.errors import StudyError
+from blindfit.schema import Schema, Strict
+
+EstimatorName = Literal[
+    "LogisticRegression",
+    "LinearSVC",
+    "SGDClassifier",
+    "LinearRegression",
+    "Ridge",
+    "Lasso",
+    "ElasticNet",
+    "SGDRegressor",
+    "LinearSVR",
+    "PoissonRegressor",
+    "GammaRegressor",
+    "TweedieRegressor",
+]
+CLASSIFIERS = frozenset({"LogisticRegression", "LinearSVC", "SGDClassifier"})
+MAX_STUDY_BYTES = 1 << 20
+_DIGEST_CONTEXT = b"blindfit study v1\n"
+
+
+class StudySection(Strict):
+    """``[study]``: what it is called."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
+
+
+class ModelSection(Strict):
+    """``[model]``: a scikit-learn class and its hyper-parameters."""
+
+    estimator: EstimatorName
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class FederationSection(Strict):
+    """``[federation]``: how the participants' updates become one model."""
+
+    algorithm: Literal["fedavg"] = "fedavg"
+    rounds: int = Field(default=5, ge=1, le=10_000)
+    min_participants: int = Field(default=2, ge=1, le=100_000)
+    round_timeout: float = Field(default=600.0, gt=0, le=86_400)  # seconds
+    join_timeout: float = Field(default=600.0, gt=0, le=604_800)  # seconds
+
+
+class FheSection(Strict):
+    """``[fhe]``: the precision of the quantized model."""
+
+    n_bits: int = Field(default=8, ge=2, le=12)
+
+
+class Study(Strict):
+    """One training, as its parties agreed on it."""
+
+    study: StudySection
+    model: ModelSection
+    federation: FederationSection = FederationSection()
+    fhe: FheSection = FheSection()
+    schema_: Schema = Field(alias="schema")
+
+    @model_validator(mode="after")
+    def _target_fits_estimator(self) -> Self:
+        name = self.model.estimator
+        if (name in CLASSIFIERS) != self.schema_.is_classification:
+            needs = "schema.classes" if name in CLASSIFIERS else "schema.target_range"
+            raise ValueError(f"model.estimator {name} needs {needs}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The study's name, which is also its model's."""
+        return self.study.name
+
+    def canonical(self) -> bytes:
+        """The study as canonical JSON: defaults spelled out, keys sorted, no white space."""
+        document = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON, in hex; white space and comments do not change it."""
+        return hashlib.sha256(_DIGEST_CONTEXT + self.canonical()).hexdigest()
+
+
+def parse_study(text: str, *, source: str = "study.toml") -> Study:
+    """The study in a TOML text; raises `StudyError` that names every wrong key."""
+    try:
+        return Study.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{source} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise StudyError(f"{source}: {_explain(error)}") from error
+
+
+def load_study(path: Path) -> Study:
+    """The study in a TOML file; raises `StudyError`."""
+    try:
+        if path.stat().st_size > MAX_STUDY_BYTES:
+            raise StudyError(f"{path} is larger than {MAX_STUDY_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"cannot read {path}: {error}") from error
+    return parse_study(text, source=str(path))
+
+
+def study_from_json(document: bytes | str) -> Study:
+    """The study in its canonical JSON, as a peer sends it; raises `StudyError`."""
+    try:
+        return Study.model_validate_json(document)
+    except ValidationError as error:
+        raise StudyError(f"the study: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    items = error.errors(include_url=False)
+    # A list whose items are wrong is also reported as too short; only the items are worth reading.
+    causes = [item for item in items if not (item["type"] == "too_short" and len(items) > 1)]
+    lines = [f"{_key(item['loc'])}: {_reason(item)}" for item in causes]
+    return lines[0] if len(lines) == 1 else "\n  " + "\n  ".join(lines)
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """``("schema", "features", 3, "number", "min")`` becomes ``schema.features[3].min``."""
+    tags = {"number", "category", "text"}
+    key = ""
+    for index, part in enumerate(location):
+        if isinstance(part, int):
+            key += f"[{part}]"
+        elif not (part in tags and index and isinstance(location[index - 1], int)):
+            key += f".{part}" if key else part
+    return key or "study"
+
+
+def _reason(item: Any) -> str:
+    kind, message = item["type"], item["msg"]
+    if kind == "extra_forbidden":
+        return "unknown key"
+    if kind == "missing":
+        return "is missing"
+    given = "" if kind in {"value_error"} else f" (got {item.get('input')!r:.80})"
+    return message.removeprefix("Value error, ") + given

@@ -1,0 +1,1 @@
+"""What runs with the private rows: participants and clients."""

@@ -1,0 +1,1 @@
+"""What runs with the coordinator: training, publishing, serving."""
