@@ -23,7 +23,7 @@ OutOfBounds = Literal["error", "clip"]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows ready for a model: ``X`` (n, width) in [0, 1], and how many values each column clipped."""
+    """Rows ready for a model: ``X`` (n, width) in [0, 1], and each column's clipped values."""
 
     X: Floats
     clipped: dict[str, int] = field(default_factory=dict)
@@ -39,8 +39,9 @@ class Encoded:
 def encode(rows: pd.DataFrame, schema: Schema, *, out_of_bounds: OutOfBounds = "error") -> Encoded:
     """Encode the features of ``rows`` (n, columns).
 
-    Raises `RowsError` naming row (the first is 1), column, value and bound. ``out_of_bounds="clip"``
-    moves numbers to the nearest bound instead; a NaN or a text is an error either way.
+    Raises `RowsError` naming row (the first is 1), column, value and bound.
+    ``out_of_bounds="clip"`` moves numbers to the nearest bound instead; a NaN or
+    a text is an error either way.
     """
     X = np.empty((len(rows), schema.width), dtype=np.float64)
     clipped: dict[str, int] = {}
@@ -126,7 +127,7 @@ def _scaled(
 
 def _one_hot(column: pd.Series, name: str, feature: CategoryFeature) -> Floats:
     values = column.astype(str).to_numpy(dtype=object)
-    codes = pd.Index(feature.categories).get_indexer(values)
+    codes = pd.Index(feature.categories).get_indexer(pd.Index(values))
     if (codes < 0).any():
         row = int(np.argmax(codes < 0))
         raise RowsError(

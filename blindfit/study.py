@@ -1,4 +1,4 @@
-"""The study: the public contract of one training, a TOML file with a digest that all parties pin."""
+"""The study: the public contract of one training, a TOML file with a digest all parties pin."""
 
 from __future__ import annotations
 
@@ -150,4 +150,4 @@ def _reason(item: Any) -> str:
     if kind == "missing":
         return "is missing"
     given = "" if kind in {"value_error"} else f" (got {item.get('input')!r:.80})"
-    return message.removeprefix("Value error, ") + given
+    return f"{message.removeprefix('Value error, ')}{given}"

@@ -1,0 +1,26 @@
+"""`blindfit-client`: join a federation, predict encrypted rows. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from blindfit import console
+from client_app.commands.doctor import doctor
+from client_app.commands.enroll import enroll
+from client_app.commands.join import join
+from client_app.commands.models import models
+from client_app.commands.predict import predict
+
+app = console.make_app(
+    "blindfit-client",
+    "Take part in a training with your own rows, and get predictions that only you can read.",
+)
+for command in (enroll, join, models, predict, doctor):
+    app.command()(command)
+
+
+def main() -> None:
+    """The entry point."""
+    console.run(app)
+
+
+if __name__ == "__main__":
+    main()
