@@ -1,0 +1,1 @@
+"""`make demo`: the whole story with real processes, and a report about it."""

@@ -1,0 +1,40 @@
+"""The daemon, unchanged, with an interceptor that keeps every request for the demo to search.
+
+    python -m demo.recording_server HOME RECORD
+
+RECORD grows by the serialized request of every call, exactly as it came off the wire.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+
+class Recorder(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Copies the bytes that a request is deserialized from to a file."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("ab", buffering=0)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """Wrap the deserializer of the method that is called."""
+        handler: Any = await continuation(details)
+        if handler is None or handler.request_deserializer is None:
+            return handler
+        return handler._replace(request_deserializer=self._recording(handler.request_deserializer))
+
+    def _recording(self, deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+        def record(content: bytes) -> Any:
+            self._file.write(content)
+            return deserialize(content)
+
+        return record

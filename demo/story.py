@@ -1,0 +1,230 @@
+"""The demo's steps, each with Blindfit's real commands and processes."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from blindfit.console import say
+from blindfit.preprocessing import encode, encode_target
+from blindfit.rows import read_rows
+from blindfit.study import Study, load_study
+from client_app.session import Answer, Session
+from demo.programs import Background, ask, command, wait_until
+from demo.scan import Snapshots
+from examples.prepare import write_example
+
+PARTICIPANTS = 3
+CLIENT = "clinic"
+PASSPHRASE = "correct horse battery staple"
+_STUDY = Path(__file__).parent.parent / "examples" / "digits" / "study.toml"
+_BATCH = 45  # rows a prediction call, so that a rotation is met in the middle of many
+
+
+@dataclass
+class Rotation:
+    """What happened to predictions while the keys rotated."""
+
+    old_key_id: str = ""
+    new_key_id: str = ""
+    predictions_during: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Story:
+    """Where everything is, and what was observed."""
+
+    folder: Path
+    study: Study
+    rows: pd.DataFrame
+    truth: NDArray[Any]
+    training: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, list[Answer]] = field(default_factory=dict)  # by key_id
+    rotation: Rotation = field(default_factory=Rotation)
+    snapshots: Snapshots | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def server(self) -> Path:
+        """The server's home."""
+        return self.folder / "server"
+
+    @property
+    def client(self) -> Path:
+        """The client's home."""
+        return self.folder / "client"
+
+    @property
+    def recording(self) -> Path:
+        """Every request that the daemon received, as it came off the wire."""
+        return self.folder / "received.bin"
+
+    @property
+    def passphrase_file(self) -> Path:
+        """What opens the client's keys."""
+        return self.folder / "passphrase"
+
+    def encoded(self) -> NDArray[np.float64]:
+        """The test rows as they are encrypted, (n, width)."""
+        return encode(self.rows, self.study.schema_).X
+
+
+def tell(folder: Path) -> Story:
+    """Run the whole demo in ``folder``, which is emptied first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    story = _prepare(folder)
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        _serve(story, stack)
+        _enroll(story)
+        _train(story, stack)
+        _predict_and_rotate(story)
+    story.seconds["total"] = time.perf_counter() - started
+    return story
+
+
+def _prepare(folder: Path) -> Story:
+    say("· splitting scikit-learn's digits: three participants, and a test set nobody trains on")
+    write_example("digits", folder / "data", PARTICIPANTS)
+    study = load_study(_STUDY)
+    test = read_rows(folder / "data" / "test.csv", study.schema_, with_target=True)
+    story = Story(folder, study, test, encode_target(test, study.schema_))
+    story.passphrase_file.write_text(PASSPHRASE + "\n")
+    story.passphrase_file.chmod(0o600)
+    return story
+
+
+def _serve(story: Story, stack: ExitStack) -> None:
+    say("· starting a server: its own certificate authority, TLS, FHE workers")
+    ask("blindfit-server", "init", story.server)
+    daemon = Background(
+        [sys.executable, "-m", "demo.recording_server", str(story.server), str(story.recording)],
+        story.folder / "daemon.log",
+    )
+    stack.callback(daemon.stop)
+    daemon.first_document()
+
+
+def _enroll(story: Story) -> None:
+    say(f"· inviting and enrolling {PARTICIPANTS} participants and a client")
+    for name in [*_participants(), CLIENT]:
+        invitation = story.folder / f"{name}.invitation"
+        role = [] if name == CLIENT else ["--participant"]
+        ask("blindfit-server", "tenants", "invite", name, *role, "--out", invitation,
+            "--home", story.server)  # fmt: skip
+        ask("blindfit-client", "enroll", invitation, "--home", _home(story, name))
+
+
+def _participants() -> list[str]:
+    return [f"hospital-{number}" for number in range(1, PARTICIPANTS + 1)]
+
+
+def _home(story: Story, name: str) -> Path:
+    return story.client if name == CLIENT else story.folder / name
+
+
+def _train(story: Story, stack: ExitStack) -> None:
+    rounds = story.study.federation.rounds
+    say(f"· training {rounds} rounds with real Flower processes, then compiling to FHE")
+    snapshots = Snapshots(story.server / "federation")
+    train = Background(
+        command("blindfit-server", "train", _STUDY, "--home", story.server, "--json"),
+        story.folder / "train.log",
+    )
+    stack.callback(train.stop)
+    for number, name in enumerate(_participants(), start=1):
+        data = story.folder / "data" / f"participant-{number}.csv"
+        join = Background(
+            command("blindfit-client", "join", _STUDY, "--data", data,
+                    "--home", _home(story, name)),
+            story.folder / f"{name}.log",
+        )  # fmt: skip
+        stack.callback(join.stop)
+    shown = _Tail(story.folder / "train.log")
+
+    def watch() -> bool:
+        snapshots.take()
+        shown.show()
+        return not train.running
+
+    wait_until(watch, 600, "training")
+    story.snapshots = snapshots
+    story.training = _last_document(train.wait(10))
+
+
+class _Tail:
+    """Repeats what a log file gains."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._shown = 0
+
+    def show(self) -> None:
+        """Print complete lines that are new."""
+        content = self._path.read_text()
+        end = content.rfind("\n") + 1
+        for line in content[self._shown : end].splitlines():
+            say(f"    {line}")
+        self._shown = max(self._shown, end)
+
+
+def _last_document(output: str) -> dict[str, Any]:
+    import json
+
+    document: dict[str, Any] = json.loads(output)
+    return document
+
+
+def _predict_and_rotate(story: Story) -> None:
+    say("· creating the client's keys (they stay here, sealed)")
+    keys = ("--home", story.client, "--passphrase-file", story.passphrase_file)
+    ask("blindfit-keys", "create", "--model", story.study.name, *keys)
+    say(f"· predicting {len(story.rows)} encrypted rows, and rotating the keys meanwhile")
+    with _session(story) as session:
+        story.rotation.old_key_id = session.key_id
+        _predict_all(story, session)
+        rotate = Background(
+            command("blindfit-keys", "rotate", "--model", story.study.name, *keys, "--json"),
+            story.folder / "rotate.log",
+        )
+        started = time.perf_counter()
+        while rotate.running:
+            _predict_during(story, session)
+        rotate.wait(10)
+        story.rotation.seconds = time.perf_counter() - started
+        _predict_during(story, session)  # the old key still answers for what it encrypted
+    with _session(story) as session:
+        story.rotation.new_key_id = session.key_id
+        _predict_all(story, session)
+
+
+def _session(story: Story) -> Session:
+    return Session.open(story.client, story.study.name, PASSPHRASE.encode)
+
+
+def _predict_all(story: Story, session: Session) -> None:
+    answer = session.predict(story.rows)
+    story.answers.setdefault(session.key_id, []).append(answer)
+
+
+def _predict_during(story: Story, session: Session) -> None:
+    """A batch of rows whose results must be those of the first time."""
+    known = story.answers[session.key_id][0].quantized
+    start = story.rotation.predictions_during % (len(story.rows) - _BATCH)
+    batch = slice(start, start + _BATCH)
+    answer = session.predict(story.rows.iloc[batch].reset_index(drop=True))
+    wrong = (answer.quantized != known[batch]).any(axis=1)
+    story.rotation.predictions_during += len(wrong)
+    story.rotation.failed += int(wrong.sum())

@@ -1,0 +1,1 @@
+"""Studies to start from, and a script that writes rows for them."""
