@@ -126,7 +126,7 @@ def _has_probabilities(estimator: Any) -> bool:
 class EncryptedClassifier(ClassifierMixin, _EncryptedEstimator):  # type: ignore[misc]
     """A classifier on a Blindfit server; the server sees neither rows nor labels."""
 
-    @available_if(_has_probabilities)  # type: ignore[misc]
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities (n, classes) in the order of ``classes_``."""
         probabilities = self._predictions(X).probabilities

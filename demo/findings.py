@@ -114,7 +114,7 @@ def _centralized(story: Story) -> Any:
 
 
 def needles(story: Story, quantized: NDArray[np.int64]) -> dict[str, bytes]:
-    """What must be nowhere: the secret keys of every keyset, the client's and participants' rows."""
+    """What must be nowhere: every keyset's secret keys, the client's and participants' rows."""
     found: dict[str, bytes] = {}
     store = KeyStore(story.client / "keys")
     for record in store.records():

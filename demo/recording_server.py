@@ -7,7 +7,6 @@ RECORD grows by the serialized request of every call, exactly as it came off the
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any

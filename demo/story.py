@@ -25,7 +25,7 @@ from examples.prepare import write_example
 
 PARTICIPANTS = 3
 CLIENT = "clinic"
-PASSPHRASE = "correct horse battery staple"
+PASSPHRASE = "correct horse battery staple"  # noqa: S105 - the demo's keys live for minutes
 _STUDY = Path(__file__).parent.parent / "examples" / "digits" / "study.toml"
 _BATCH = 45  # rows a prediction call, so that a rotation is met in the middle of many
 

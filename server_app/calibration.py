@@ -26,7 +26,8 @@ def worst_case_rows(weights: NDArray[np.int64], zero_point: int) -> Floats:
     width = weights.shape[0]
     signs = np.concatenate([weights > 0, weights > zero_point], axis=1).T
     corners = np.concatenate([np.zeros((1, width)), np.ones((1, width)), signs, ~signs])
-    return np.unique(corners.astype(np.float64), axis=0)
+    rows: Floats = np.unique(corners.astype(np.float64), axis=0)
+    return rows
 
 
 def boundary_and_random_rows(width: int, count: int, seed: int) -> Floats:

@@ -21,7 +21,7 @@ def enroll(
     from blindfit.invitation import load_invitation
     from blindfit.signing import fingerprint
     from keys.identity import ServerEntry, new_identity_request, save_identity
-    from keys.participant import participant_public_key
+    from keys.participant import ensure_participant_key
 
     folder = resolve_home(home)
     invited = load_invitation(invitation)
@@ -31,7 +31,7 @@ def enroll(
         invited.ca_pem.encode(),
         invited.token,
         request,
-        participant_public_key(folder),
+        ensure_participant_key(folder),
     )
     server = ServerEntry(
         address=invited.address,

@@ -11,14 +11,18 @@ def _native():
     return {"modulus": {"native": {}}}
 
 
+def _secret_key(dimension):
+    return {"lweDimension": dimension, "integerPrecision": 64, "keyType": "binary"}
+
+
 @pytest.fixture
 def specs():
     """A circuit with bootstraps, in the form that Concrete writes."""
     return {
         "keyset": {
             "lweSecretKeys": [
-                {"id": 0, "params": {"lweDimension": 2048, "integerPrecision": 64, "keyType": "binary"}},
-                {"id": 1, "params": {"lweDimension": 771, "integerPrecision": 64, "keyType": "binary"}},
+                {"id": 0, "params": _secret_key(2048)},
+                {"id": 1, "params": _secret_key(771)},
             ],
             "lweBootstrapKeys": [
                 {
