@@ -18,6 +18,8 @@ import typer
 from blindfit import __version__
 from blindfit.errors import BlindfitError, InputError
 
+_PIPE_WIDTH = 200  # columns
+
 HomeOption = Annotated[
     Path | None,
     typer.Option(
@@ -131,16 +133,18 @@ def emit(document: dict[str, Any], as_json: bool, human: Callable[[], None]) -> 
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on standard output."""
+    """A table on standard output; as wide as it needs to be where that is no terminal."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else _PIPE_WIDTH)
 
 
 def read_passphrase(file: Path | None, *, confirm: bool = False) -> bytes:

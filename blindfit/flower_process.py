@@ -27,19 +27,14 @@ _SETTINGS = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",  # seconds; by default a message waits up to one
     "NO_COLOR": "1",
 }
 
 
-def flower_environment(folder: Path) -> dict[str, str]:
-    """The environment of a Flower program whose state is in ``folder``."""
+def _environment(folder: Path) -> dict[str, str]:
     path = os.pathsep.join([str(_PROGRAMS), os.environ.get("PATH", "")])
     return os.environ | _SETTINGS | {"FLWR_HOME": str(folder / "flwr"), "PATH": path}
-
-
-def flower_program(name: str) -> str:
-    """The path of a program of the installed Flower."""
-    return str(_PROGRAMS / name)
 
 
 def free_port() -> int:
@@ -57,9 +52,9 @@ class FlowerProcess:
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [flower_program(command[0]), *command[1:]],
+                [str(_PROGRAMS / command[0]), *command[1:]],
                 cwd=folder,
-                env=flower_environment(folder) | environment | {_MARK: self._mark},
+                env=_environment(folder) | environment | {_MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -142,6 +137,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
     """Within, SIGTERM ends the command as Ctrl-C does, so that what it started is ended too."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)

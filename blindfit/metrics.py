@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss, mean_tweedie_deviance
 
 from blindfit.estimators import class_labels
+from blindfit.events import finite
 from blindfit.study import Study
 
 _SMALLEST_MEAN = 1e-12  # a deviance needs positive means, and an identity link does not give them
@@ -53,6 +54,12 @@ class Metrics:
     def score(self, study: Study) -> float:
         """Accuracy for classes, R² for values."""
         return self.accuracy() if study.schema_.is_classification else self.r2()
+
+    def named_scores(self, study: Study) -> dict[str, float | None]:
+        """``accuracy`` and ``r2``, of which only the study's is not None."""
+        score = finite(self.score(study))
+        classes = study.schema_.is_classification
+        return {"accuracy": score if classes else None, "r2": None if classes else score}
 
     def as_dict(self) -> dict[str, int | float]:
         """The sums by name."""

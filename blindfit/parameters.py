@@ -18,6 +18,7 @@ _MIN_DIMENSION = 450
 # The compiler's choice sits exactly on the curve and is printed rounded: allow one part in 1,000,
 # which is less than 0.001 bits of security.
 _ROUNDING = 0.999
+_INPUT = "input "
 
 
 def params_id(specs: dict[str, Any]) -> str:
@@ -53,8 +54,8 @@ def check_security_floor(specs: dict[str, Any]) -> None:
         encryptions = list(_encryptions(specs, keys))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise WeakParametersError("the crypto parameters cannot be read completely") from error
-    if not encryptions:
-        raise WeakParametersError("the crypto parameters describe no encryption")
+    if not any(what.startswith(_INPUT) for what, _, _ in encryptions):
+        raise WeakParametersError("the crypto parameters describe no input")
     for what, dimension, variance in encryptions:
         if dimension < _MIN_DIMENSION:
             raise WeakParametersError(
@@ -102,7 +103,7 @@ def _encryptions(
             encryption = gate["typeInfo"]["lweCiphertext"]["encryption"]
             _native(encryption)
             _declared(encryption["lweDimension"], dimensions[encryption["keyId"]])
-            name = f"input {index} of {circuit['name']}"
+            name = f"{_INPUT}{index} of {circuit['name']}"
             yield name, dimensions[encryption["keyId"]], float(encryption["variance"])
 
 

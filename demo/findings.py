@@ -16,8 +16,9 @@ from blindfit.model_file import read_model
 from blindfit.preprocessing import encode, encode_target
 from blindfit.rows import read_rows
 from client_app.outputs import interpret
+from demo.deployment import PASSPHRASE
 from demo.scan import find_any, row_needles, secret_key_needles, stored_files
-from demo.story import PARTICIPANTS, PASSPHRASE, Story
+from demo.story import CLIENT, PARTICIPANTS, Story
 from keys.access import SECRET_ACCESS
 from keys.store import KeyStore
 from server_app.quantize import quantized_model, quantized_outputs
@@ -51,7 +52,7 @@ class Findings:
 
 def examine(story: Story) -> Findings:
     """Compare, measure and search; nothing here talks to the server."""
-    version = Registry(story.server).open(story.study.name)
+    version = Registry(story.deployment.server).open(story.study.name)
     circuit = version.manifest.circuit
     model = read_model(version.folder / "model.skops")
     X = story.encoded()
@@ -116,7 +117,7 @@ def _centralized(story: Story) -> Any:
 def needles(story: Story, quantized: NDArray[np.int64]) -> dict[str, bytes]:
     """What must be nowhere: every keyset's secret keys, the client's and participants' rows."""
     found: dict[str, bytes] = {}
-    store = KeyStore(story.client / "keys")
+    store = KeyStore(story.deployment.home(CLIENT) / "keys")
     for record in store.records():
         keyset = store.open(record.key_id, PASSPHRASE.encode())
         pieces = secret_key_needles(keyset.secret_bytes(SECRET_ACCESS))
@@ -138,14 +139,14 @@ def _raw(story: Story, rows: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _participant_rows(story: Story, number: int) -> pd.DataFrame:
-    path = story.folder / "data" / f"participant-{number}.csv"
+    path = story.data / f"participant-{number}.csv"
     return read_rows(path, story.study.schema_, with_target=True)
 
 
 def corpus(story: Story) -> list[bytes]:
     """Everything the server received and stored."""
-    received = story.recording.read_bytes()
-    stored = list(stored_files(story.server))
+    received = story.deployment.received.read_bytes()
+    stored = list(stored_files(story.deployment.server))
     during = bytes(story.snapshots.content) if story.snapshots else b""
     return [received, during, *stored]
 

@@ -1,12 +1,13 @@
 """The daemon, unchanged, with an interceptor that keeps every request for the demo to search.
 
-    python -m demo.recording_server HOME RECORD
+    python -m demo.recording_server RECORD --home HOME ...
 
 RECORD grows by the serialized request of every call, exactly as it came off the wire.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -37,3 +38,30 @@ class Recorder(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             return deserialize(content)
 
         return record
+
+
+def main(record: str, *arguments: str) -> None:
+    """``blindfit-server serve`` with the interceptor."""
+    import argparse
+
+    from server_app.daemon import serve_home
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--listen")
+    parser.add_argument("--enroll-listen")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    serve_home(
+        options.home,
+        options.listen,
+        options.enroll_listen,
+        options.workers,
+        as_json=options.json,
+        interceptors=[Recorder(Path(record))],
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

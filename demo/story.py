@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ from blindfit.preprocessing import encode, encode_target
 from blindfit.rows import read_rows
 from blindfit.study import Study, load_study
 from client_app.session import Answer, Session
-from demo.programs import Background, ask, command, wait_until
+from demo.deployment import PASSPHRASE, Deployment
+from demo.programs import Background, command, wait_until
 from demo.scan import Snapshots
 from examples.prepare import write_example
 
 PARTICIPANTS = 3
 CLIENT = "clinic"
-PASSPHRASE = "correct horse battery staple"  # noqa: S105 - the demo's keys live for minutes
 _STUDY = Path(__file__).parent.parent / "examples" / "digits" / "study.toml"
 _BATCH = 45  # rows a prediction call, so that a rotation is met in the middle of many
 
@@ -43,9 +43,9 @@ class Rotation:
 
 @dataclass
 class Story:
-    """Where everything is, and what was observed."""
+    """What was deployed, and what was observed."""
 
-    folder: Path
+    deployment: Deployment
     study: Study
     rows: pd.DataFrame
     truth: NDArray[Any]
@@ -56,24 +56,9 @@ class Story:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
-    def server(self) -> Path:
-        """The server's home."""
-        return self.folder / "server"
-
-    @property
-    def client(self) -> Path:
-        """The client's home."""
-        return self.folder / "client"
-
-    @property
-    def recording(self) -> Path:
-        """Every request that the daemon received, as it came off the wire."""
-        return self.folder / "received.bin"
-
-    @property
-    def passphrase_file(self) -> Path:
-        """What opens the client's keys."""
-        return self.folder / "passphrase"
+    def data(self) -> Path:
+        """The participants' rows and the test set."""
+        return self.deployment.folder / "data"
 
     def encoded(self) -> NDArray[np.float64]:
         """The test rows as they are encrypted, (n, width)."""
@@ -83,76 +68,49 @@ class Story:
 def tell(folder: Path) -> Story:
     """Run the whole demo in ``folder``, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
-    story = _prepare(folder)
+    say("· splitting scikit-learn's digits: three participants, and a test set nobody trains on")
+    write_example("digits", folder / "data", PARTICIPANTS)
+    study = load_study(_STUDY)
+    test = read_rows(folder / "data" / "test.csv", study.schema_, with_target=True)
     started = time.perf_counter()
-    with ExitStack() as stack:
-        _serve(story, stack)
-        _enroll(story)
+    say("· starting a server: its own certificate authority, TLS, FHE workers")
+    with Deployment(folder, record=True) as deployment, ExitStack() as stack:
+        story = Story(deployment, study, test, encode_target(test, study.schema_))
+        _enroll(deployment)
         _train(story, stack)
         _predict_and_rotate(story)
     story.seconds["total"] = time.perf_counter() - started
     return story
 
 
-def _prepare(folder: Path) -> Story:
-    say("· splitting scikit-learn's digits: three participants, and a test set nobody trains on")
-    write_example("digits", folder / "data", PARTICIPANTS)
-    study = load_study(_STUDY)
-    test = read_rows(folder / "data" / "test.csv", study.schema_, with_target=True)
-    story = Story(folder, study, test, encode_target(test, study.schema_))
-    story.passphrase_file.write_text(PASSPHRASE + "\n")
-    story.passphrase_file.chmod(0o600)
-    return story
-
-
-def _serve(story: Story, stack: ExitStack) -> None:
-    say("· starting a server: its own certificate authority, TLS, FHE workers")
-    ask("blindfit-server", "init", story.server)
-    daemon = Background(
-        [sys.executable, "-m", "demo.recording_server", str(story.server), str(story.recording)],
-        story.folder / "daemon.log",
-    )
-    stack.callback(daemon.stop)
-    daemon.first_document()
-
-
-def _enroll(story: Story) -> None:
+def _enroll(deployment: Deployment) -> None:
     say(f"· inviting and enrolling {PARTICIPANTS} participants and a client")
-    for name in [*_participants(), CLIENT]:
-        invitation = story.folder / f"{name}.invitation"
-        role = [] if name == CLIENT else ["--participant"]
-        ask("blindfit-server", "tenants", "invite", name, *role, "--out", invitation,
-            "--home", story.server)  # fmt: skip
-        ask("blindfit-client", "enroll", invitation, "--home", _home(story, name))
+    for name in _participants():
+        deployment.enroll(name, "--participant")
+    deployment.enroll(CLIENT)
 
 
 def _participants() -> list[str]:
     return [f"hospital-{number}" for number in range(1, PARTICIPANTS + 1)]
 
 
-def _home(story: Story, name: str) -> Path:
-    return story.client if name == CLIENT else story.folder / name
-
-
 def _train(story: Story, stack: ExitStack) -> None:
-    rounds = story.study.federation.rounds
+    rounds, deployment = story.study.federation.rounds, story.deployment
     say(f"· training {rounds} rounds with real Flower processes, then compiling to FHE")
-    snapshots = Snapshots(story.server / "federation")
+    snapshots = Snapshots(deployment.server / "federation")
+    log = deployment.folder / "train.log"
     train = Background(
-        command("blindfit-server", "train", _STUDY, "--home", story.server, "--json"),
-        story.folder / "train.log",
+        command("blindfit-server", "train", _STUDY, "--home", deployment.server, "--json"), log
     )
     stack.callback(train.stop)
     for number, name in enumerate(_participants(), start=1):
-        data = story.folder / "data" / f"participant-{number}.csv"
         join = Background(
-            command("blindfit-client", "join", _STUDY, "--data", data,
-                    "--home", _home(story, name)),
-            story.folder / f"{name}.log",
+            command("blindfit-client", "join", _STUDY, "--home", deployment.home(name),
+                    "--data", story.data / f"participant-{number}.csv"),
+            deployment.folder / f"{name}.log",
         )  # fmt: skip
         stack.callback(join.stop)
-    shown = _Tail(story.folder / "train.log")
+    shown = _Tail(log)
 
     def watch() -> bool:
         snapshots.take()
@@ -161,7 +119,7 @@ def _train(story: Story, stack: ExitStack) -> None:
 
     wait_until(watch, 600, "training")
     story.snapshots = snapshots
-    story.training = _last_document(train.wait(10))
+    story.training = json.loads(train.wait(10))
 
 
 class _Tail:
@@ -180,24 +138,17 @@ class _Tail:
         self._shown = max(self._shown, end)
 
 
-def _last_document(output: str) -> dict[str, Any]:
-    import json
-
-    document: dict[str, Any] = json.loads(output)
-    return document
-
-
 def _predict_and_rotate(story: Story) -> None:
     say("· creating the client's keys (they stay here, sealed)")
-    keys = ("--home", story.client, "--passphrase-file", story.passphrase_file)
-    ask("blindfit-keys", "create", "--model", story.study.name, *keys)
+    deployment, model = story.deployment, story.study.name
+    deployment.keys("create", CLIENT, model)
     say(f"· predicting {len(story.rows)} encrypted rows, and rotating the keys meanwhile")
     with _session(story) as session:
         story.rotation.old_key_id = session.key_id
         _predict_all(story, session)
         rotate = Background(
-            command("blindfit-keys", "rotate", "--model", story.study.name, *keys, "--json"),
-            story.folder / "rotate.log",
+            command("blindfit-keys", *deployment.key_arguments("rotate", CLIENT, model), "--json"),
+            deployment.folder / "rotate.log",
         )
         started = time.perf_counter()
         while rotate.running:
@@ -211,7 +162,7 @@ def _predict_and_rotate(story: Story) -> None:
 
 
 def _session(story: Story) -> Session:
-    return Session.open(story.client, story.study.name, PASSPHRASE.encode)
+    return Session.open(story.deployment.home(CLIENT), story.study.name, PASSPHRASE.encode)
 
 
 def _predict_all(story: Story, session: Session) -> None:

@@ -8,8 +8,6 @@ closes, so none of them outlives the caller.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import resource
 import sys
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from blindfit.errors import BlindfitError
+from blindfit.fhe_runtime import load_concrete
 
 if TYPE_CHECKING:
     from keys.cipher import Cipher

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.errors import PublishError
+from blindfit.fhe_runtime import load_concrete
 from blindfit.frame import Frame
 from blindfit.manifest import Circuit, Gate, Probes
 from blindfit.parameters import check_security_floor, params_id
@@ -59,6 +60,7 @@ def compile_model(
     ``estimator`` takes encoded rows (``width`` columns in [0, 1]). Raises `PublishError` when it
     cannot be compiled or when the gate finds one row on which the encrypted result differs.
     """
+    load_concrete()
     from concrete.ml.deployment import FHEModelDev
 
     report("quantizing")

@@ -106,7 +106,7 @@ def publish_estimator(
             format=1,
             model=name,
             version=registry.next_version(name),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             study_digest=study_digest,
             estimator=type(compiled.quantized).__name__,
             output=output_kind(estimator),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.errors import PublishError
+from blindfit.fhe_runtime import load_concrete
 from blindfit.manifest import Output
 
 
@@ -27,6 +28,7 @@ def quantized_model(estimator: Any, width: int, n_bits: int) -> Any:
         if not hasattr(estimator, "_q_weights"):
             return estimator  # a tree: its quantizers belong to its thresholds
         estimator = estimator.sklearn_model
+    load_concrete()
     from concrete.ml import sklearn as concrete_sklearn
 
     kind = getattr(concrete_sklearn, type(estimator).__name__, None)
