@@ -103,7 +103,7 @@ def _bounds(config: Any) -> str:
     return str(config.get("out-of-bounds", "error"))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def _rows(digest: str, study: str, data: str, out_of_bounds: str) -> Dataset:
     del digest  # part of the key: another study reads the same file differently
     return load(load_study(Path(study)), Path(data), "clip" if out_of_bounds == "clip" else "error")
