@@ -74,8 +74,7 @@ def main(arguments: list[str]) -> None:
     # One row is small: OpenMP's threads would only spin, and there is a process for each core.
     os.environ["OMP_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the secret keys
-    with contextlib.redirect_stderr(io.StringIO()):  # torch reports that it found no GPU
-        import concrete.ml.deployment  # noqa: F401 - shared by every fork
+    load_concrete()  # shared by every fork
     descriptors = [int(argument) for argument in arguments]
     children = []
     for descriptor in descriptors:

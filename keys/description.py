@@ -1,0 +1,92 @@
+"""What is public about a keyset: its names, its age and its sizes, with one canonical form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from blindfit.errors import SealError
+
+MAX_KEY_BYTES = 1 << 32  # either half of a keyset; a tree's evaluation keys take about 2**26
+SALT_BYTES = 16
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SALT = re.compile(r"[0-9a-f]{32}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+@dataclass(frozen=True, slots=True)
+class KeysetDescription:
+    """The public facts of a keyset.
+
+    ``salt`` is in hex (16 bytes), ``created`` in UTC to the second, ``model_digest`` the SHA-256 of
+    the ``client.zip`` that it was generated from, both sizes are in bytes.
+    """
+
+    key_id: str
+    params_id: str
+    model_digest: str
+    salt: str
+    created: str
+    secret_bytes: int
+    evaluation_bytes: int
+
+
+def compute_key_id(salt: bytes, evaluation_keys: bytes) -> str:
+    """SHA-256 of the salt (16 bytes) followed by the serialized evaluation keys, in hex."""
+    digest = hashlib.sha256(salt)
+    digest.update(evaluation_keys)
+    return digest.hexdigest()
+
+
+def encode_description(description: KeysetDescription) -> bytes:
+    """Canonical JSON: keys sorted, no white space, ASCII."""
+    return json.dumps(asdict(description), sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def decode_description(encoded: bytes) -> KeysetDescription:
+    """The description in its canonical JSON; raises `SealError` for anything else."""
+    try:
+        description = _checked(json.loads(encoded))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SealError(f"the keyset's header is damaged: {error}") from error
+    # One description has one encoding: nothing can hide in white space or repeated keys.
+    if encode_description(description) != encoded:
+        raise SealError("the keyset's header is not in its canonical form")
+    return description
+
+
+def _checked(document: Any) -> KeysetDescription:
+    if not isinstance(document, dict):
+        raise ValueError("not an object")
+    description = KeysetDescription(**document)
+    patterns = {
+        "key_id": _DIGEST,
+        "params_id": _DIGEST,
+        "model_digest": _DIGEST,
+        "salt": _SALT,
+        "created": _TIME,
+    }
+    for name, pattern in patterns.items():
+        if not pattern.fullmatch(getattr(description, name)):
+            raise ValueError(f"{name} is malformed")
+    _require_size("secret_bytes", description.secret_bytes, lowest=1)
+    _require_size("evaluation_bytes", description.evaluation_bytes, lowest=0)
+    return description
+
+
+def _require_size(name: str, value: object, *, lowest: int) -> None:
+    if type(value) is not int or not lowest <= value <= MAX_KEY_BYTES:
+        raise ValueError(f"{name} must be a whole number from {lowest} to {MAX_KEY_BYTES}")
+
+
+__all__ = [
+    "MAX_KEY_BYTES",
+    "SALT_BYTES",
+    "KeysetDescription",
+    "compute_key_id",
+    "decode_description",
+    "encode_description",
+]
