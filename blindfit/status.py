@@ -57,7 +57,8 @@ def error_from_rpc(error: grpc.RpcError) -> BlindfitError:
                 return error_from_detail(detail)
     code, text = error.code(), (error.details() or "")[:_MAX_TEXT]
     if code == grpc.StatusCode.UNAVAILABLE:
-        return errors.UnavailableError(f"the server cannot be reached: {text}")
+        cause = text.rsplit(": ", 1)[-1]  # gRPC names every layer before it
+        return errors.UnavailableError(f"the server cannot be reached ({cause})")
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.UnavailableError("the server did not answer in time")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:

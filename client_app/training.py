@@ -31,8 +31,8 @@ def fit_local(
 
     Starts from the global ``parameters`` where the solver can be warm-started; liblinear and closed
     forms solve the local problem anew. What tells a class that is absent from ``y`` stays as it is
-    in ``parameters``: rows that never show a class say nothing about it, and a fit without them
-    would drive its intercept towards minus infinity. ``seed`` is used unless the study has a
+    in ``parameters``: rows that never show a class say nothing about it, and their fit drives its
+    intercept towards minus infinity. ``seed`` is used unless the study has a
     ``random_state``. Raises `TrainingError` when the fit does not end in finite numbers.
     """
     estimator = make_estimator(study)
@@ -47,7 +47,10 @@ def fit_local(
     update = get_parameters(estimator)
     if not all(np.isfinite(array).all() for array in update):
         raise TrainingError("the local fit did not end in finite numbers")
-    return _keep_absent_classes(study, parameters, update, y)
+    present = np.isin(class_labels(study), y)
+    if study.schema_.is_classification and not present.all():
+        update = _keep_absent_classes(parameters, update, present, softmax=_is_softmax(estimator))
+    return update
 
 
 def evaluate_local(study: Study, parameters: Parameters, X: Floats, y: NDArray[Any]) -> Metrics:
@@ -72,15 +75,22 @@ def _fit(estimator: Any, study: Study, parameters: Parameters, X: Floats, y: NDA
         estimator.fit(**rows)
 
 
+def _is_softmax(estimator: Any) -> bool:
+    """Whether the classes are fitted together; otherwise each is fitted against the rest."""
+    return type(estimator).__name__ == "LogisticRegression" and not (
+        estimator.solver in ("liblinear", "newton-cholesky") or estimator.multi_class == "ovr"
+    )
+
+
 def _keep_absent_classes(
-    study: Study, before: Parameters, update: Parameters, y: NDArray[Any]
+    before: Parameters, update: Parameters, present: NDArray[np.bool_], *, softmax: bool
 ) -> Parameters:
-    present = np.isin(class_labels(study), y)
-    if not study.schema_.is_classification or present.all():
-        return update
     if len(present) == 2:
         return [array.copy() for array in before]
-    return [
-        np.where(present.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-        for old, new in zip(before, update, strict=True)
-    ]
+    kept = [array.copy() for array in before]
+    for old, new, result in zip(before, update, kept, strict=True):
+        # A softmax is blind to what is added to all its classes. Fitting some of them moves them
+        # together, away from those that are kept, so their mean is put back where it was.
+        shift = new[present].mean(axis=0) - old[present].mean(axis=0) if softmax else 0.0
+        result[present] = new[present] - shift
+    return kept

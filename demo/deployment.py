@@ -58,8 +58,9 @@ class Deployment:
     ) -> None:
         self.stop()
 
-    def start(self, address: str = "127.0.0.1:0") -> None:
-        """Start the daemon and wait until it is ready; its ports are free ones."""
+    def start(self) -> None:
+        """Start the daemon and wait until it is ready: at a free port, and again at the same."""
+        address = self.address or "127.0.0.1:0"
         arguments = ["--home", str(self.server), "--listen", address]
         arguments += ["--enroll-listen", "127.0.0.1:0", "--json"]
         if self.workers:

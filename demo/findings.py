@@ -44,9 +44,9 @@ class Findings:
     gate_rows: int
     bytes_up: int
     bytes_down: int
-    run_p50: float  # seconds in the circuit
-    latency_p50: float  # seconds from encrypting to decrypted
-    row_seconds: float  # wall time a row in the pipeline
+    run_seconds: float  # in the circuit, mean
+    latency_p50: float  # seconds from encrypting to decrypted, one row at a time
+    row_seconds: float  # wall time a row, many in the pipeline
     seen: Seen
 
 
@@ -65,7 +65,7 @@ def examine(story: Story) -> Findings:
     same = [answer.predictions.values == clear_labels for answer in answers]
     matches = float(np.mean([a & s for a, s in zip(agreed, same, strict=True)]))
     traffic = answers[0].traffic
-    latency = float(np.median(traffic.latencies))
+    latency = float(np.median(story.latencies))
     history = story.training["training"]["history"]
     document = {
         "dataset": "digits",
@@ -93,7 +93,7 @@ def examine(story: Story) -> Findings:
         gate_rows=version.manifest.gate.rows,
         bytes_up=traffic.sent // len(X),
         bytes_down=traffic.received // len(X),
-        run_p50=traffic.run_seconds / len(X),
+        run_seconds=traffic.run_seconds / len(X),
         latency_p50=latency,
         row_seconds=traffic.seconds / len(X),
         seen=search(story, quantized.quantize_input(X)),

@@ -81,7 +81,7 @@ class Background:
         output, _ = self.process.communicate(timeout=timeout)
         if self.process.returncode:
             raise CommandFailedError(
-                f"{self.process.args} ended with {self.process.returncode}:\n"
+                f"{self.process.args!r} ended with {self.process.returncode}:\n"
                 f"{self._log_path.read_text()}\n{output}"
             )
         return output

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 
-class Recorder(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class Recorder(grpc.aio.ServerInterceptor[Any, Any]):
     """Copies the bytes that a request is deserialized from to a file."""
 
     def __init__(self, path: Path):
@@ -23,9 +23,9 @@ class Recorder(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Any:
         """Wrap the deserializer of the method that is called."""
         handler: Any = await continuation(details)
         if handler is None or handler.request_deserializer is None:

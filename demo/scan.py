@@ -73,7 +73,8 @@ def find_any(corpus: Iterable[bytes], needles: dict[str, bytes]) -> list[str]:
         if len(content) < _ANCHOR:
             continue
         # A view of the 8 bytes at every offset, so that one pass looks for all needles.
-        windows = np.ndarray((len(content) - _ANCHOR + 1,), "<u8", buffer=content, strides=(1,))
+        count = len(content) - _ANCHOR + 1
+        windows: NDArray[np.uint64] = np.ndarray((count,), "<u8", buffer=content, strides=(1,))
         for position in np.flatnonzero(np.isin(windows, anchors)):
             for name, needle, offset in anchored[int(windows[position])]:
                 start = int(position) - offset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from contextlib import ExitStack
@@ -26,7 +27,8 @@ from examples.prepare import write_example
 
 PARTICIPANTS = 3
 CLIENT = "clinic"
-_STUDY = Path(__file__).parent.parent / "examples" / "digits" / "study.toml"
+_EXAMPLE = Path(__file__).parent.parent / "examples" / "digits" / "study.toml"
+_SINGLE_ROWS = 25
 _BATCH = 45  # rows a prediction call, so that a rotation is met in the middle of many
 
 
@@ -51,6 +53,7 @@ class Story:
     truth: NDArray[Any]
     training: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, list[Answer]] = field(default_factory=dict)  # by key_id
+    latencies: list[float] = field(default_factory=list)  # of single rows, seconds
     rotation: Rotation = field(default_factory=Rotation)
     snapshots: Snapshots | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -65,12 +68,12 @@ class Story:
         return encode(self.rows, self.study.schema_).X
 
 
-def tell(folder: Path) -> Story:
-    """Run the whole demo in ``folder``, which is emptied first."""
+def tell(folder: Path, rounds: int | None = None) -> Story:
+    """Run the whole demo in ``folder``, which is emptied first; ``rounds`` replaces the study's."""
     shutil.rmtree(folder, ignore_errors=True)
     say("· splitting scikit-learn's digits: three participants, and a test set nobody trains on")
     write_example("digits", folder / "data", PARTICIPANTS)
-    study = load_study(_STUDY)
+    study = load_study(_write_study(folder, rounds))
     test = read_rows(folder / "data" / "test.csv", study.schema_, with_target=True)
     started = time.perf_counter()
     say("· starting a server: its own certificate authority, TLS, FHE workers")
@@ -83,10 +86,19 @@ def tell(folder: Path) -> Story:
     return story
 
 
+def _write_study(folder: Path, rounds: int | None) -> Path:
+    text = _EXAMPLE.read_text()
+    if rounds is not None:
+        text = re.sub(r"rounds = \d+", f"rounds = {rounds}", text)
+    path = folder / "study.toml"
+    path.write_text(text)
+    return path
+
+
 def _enroll(deployment: Deployment) -> None:
     say(f"· inviting and enrolling {PARTICIPANTS} participants and a client")
     for name in _participants():
-        deployment.enroll(name, "--participant")
+        deployment.enroll(name)
     deployment.enroll(CLIENT)
 
 
@@ -96,16 +108,17 @@ def _participants() -> list[str]:
 
 def _train(story: Story, stack: ExitStack) -> None:
     rounds, deployment = story.study.federation.rounds, story.deployment
+    study = deployment.folder / "study.toml"
     say(f"· training {rounds} rounds with real Flower processes, then compiling to FHE")
     snapshots = Snapshots(deployment.server / "federation")
     log = deployment.folder / "train.log"
     train = Background(
-        command("blindfit-server", "train", _STUDY, "--home", deployment.server, "--json"), log
+        command("blindfit-server", "train", study, "--home", deployment.server, "--json"), log
     )
     stack.callback(train.stop)
     for number, name in enumerate(_participants(), start=1):
         join = Background(
-            command("blindfit-client", "join", _STUDY, "--home", deployment.home(name),
+            command("blindfit-client", "join", study, "--home", deployment.home(name),
                     "--data", story.data / f"participant-{number}.csv"),
             deployment.folder / f"{name}.log",
         )  # fmt: skip
@@ -146,6 +159,7 @@ def _predict_and_rotate(story: Story) -> None:
     with _session(story) as session:
         story.rotation.old_key_id = session.key_id
         _predict_all(story, session)
+        _predict_one_by_one(story, session)
         rotate = Background(
             command("blindfit-keys", *deployment.key_arguments("rotate", CLIENT, model), "--json"),
             deployment.folder / "rotate.log",
@@ -168,6 +182,13 @@ def _session(story: Story) -> Session:
 def _predict_all(story: Story, session: Session) -> None:
     answer = session.predict(story.rows)
     story.answers.setdefault(session.key_id, []).append(answer)
+
+
+def _predict_one_by_one(story: Story, session: Session) -> None:
+    """Latencies without a queue: a row is sent when the one before has been decrypted."""
+    for index in range(_SINGLE_ROWS):
+        traffic = session.predict(story.rows.iloc[index : index + 1]).traffic
+        story.latencies += traffic.latencies
 
 
 def _predict_during(story: Story, session: Session) -> None:

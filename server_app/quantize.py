@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,10 @@ def quantized_model(estimator: Any, width: int, n_bits: int) -> Any:
             hint="fit a linear scikit-learn estimator, or a Concrete ML estimator",
         )
     _check_coefficients(estimator, width)
+    if hasattr(estimator, "classes_"):
+        # The conversion takes whole numbers only, and the circuit knows outputs and no labels.
+        estimator = copy.copy(estimator)
+        estimator.classes_ = np.arange(len(estimator.classes_))
     bounds = np.stack([np.zeros(width), np.ones(width)])
     return kind.from_sklearn_model(estimator, bounds, n_bits=n_bits)
 

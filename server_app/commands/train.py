@@ -1,0 +1,127 @@
+"""`blindfit-server train`: from a study to a published model."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blindfit.console import HomeOption, JsonOption, emit, say
+
+if TYPE_CHECKING:
+    from blindfit.study import Study
+
+Trained = tuple[Any, dict[str, Any], str]  # estimator, training record, the run's folder or ""
+
+
+def train(
+    study: Annotated[Path, typer.Argument(help="The study's TOML file, as all parties agreed.")],
+    home: HomeOption = None,
+    participant: Annotated[
+        list[Path] | None,
+        typer.Option(help="A participant's public key, beside the enrolled ones; repeatable."),
+    ] = None,
+    local: Annotated[
+        Path | None, typer.Option(help="Train on this file's rows alone, without a federation.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="HOST:PORT to listen at [default: from config.toml].")
+    ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish/--no-publish", help="Publish the model when it is trained.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a study with its participants, round by round, and publish the model.
+
+    The last good model is kept in the run's folder whatever happens.
+    """
+    from blindfit.flower_process import sigterm_as_interrupt
+    from blindfit.home import resolve_home
+    from blindfit.study import load_study
+
+    folder, contract = resolve_home(home), load_study(study)
+    started = time.monotonic()
+    with sigterm_as_interrupt():
+        if local is not None:
+            trained = _locally(contract, local)
+        else:
+            trained = _federated(folder, contract, participant or [], address)
+    estimator, training, run = trained
+    seconds = {"training": round(time.monotonic() - started, 3)}
+    document: dict[str, Any] = {
+        "study": contract.name,
+        "run": run or None,
+        "training": training,
+        "seconds": seconds,
+    }
+    if publish:
+        document |= _publish(folder, contract, estimator, training)
+        seconds["publishing"] = round(time.monotonic() - started - seconds["training"], 3)
+    emit(document, as_json, lambda: _summarize(document))
+
+
+def _locally(study: Study, file: Path) -> Trained:
+    from server_app.local import train_locally
+
+    fit = train_locally(study, file)
+    if fit.warning:
+        say(f"warning: {fit.warning}")
+    return fit.estimator, fit.training, ""
+
+
+def _federated(home: Path, study: Study, files: list[Path], address: str | None) -> Trained:
+    from server_app.config import load_config
+    from server_app.layout import Layout
+    from server_app.participants import known_participants
+    from server_app.progress import training_progress
+    from server_app.superlink import Tls
+    from server_app.training_run import train_federated, training_record
+
+    layout = Layout.existing(home)
+    tls = Tls(layout.ca_certificate, layout.certificate, layout.key)
+    listen = address or load_config(home).federation_listen
+    _warn_if_open(listen)
+    participants = known_participants(home, files)
+    with training_progress() as report:
+        run = train_federated(home, study, participants, listen, tls, report)
+    return run.model(), training_record(study, run), str(run.path)
+
+
+def _warn_if_open(address: str) -> None:
+    from blindfit.address import split_address
+
+    host, _ = split_address(address)
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        say(
+            f"warning: Flower's SuperLink has no accounts: whoever reaches {address} can start "
+            "runs and register participants; let a firewall admit your participants only"
+        )
+
+
+def _publish(home: Path, study: Study, estimator: Any, training: dict[str, Any]) -> dict[str, Any]:
+    from server_app.publish import publish_model
+
+    last = training["history"][-1]
+    scores = {name: last[name] for name in ("accuracy", "r2") if last[name] is not None}
+    accuracy = {f"training_{name}": value for name, value in scores.items()}
+    published = publish_model(
+        home, study, estimator, training=training, accuracy=accuracy, report=say
+    )
+    return {"model": published.model, "version": published.version}
+
+
+def _summarize(document: dict[str, Any]) -> None:
+    training = document["training"]
+    last = training["history"][-1]
+    scored = [f"{k} {last[k]:.4f}" for k in ("accuracy", "r2") if last[k] is not None]
+    print(
+        f"{document['study']}: {training['rounds']} rounds, {training['participants']} "
+        f"participants, {training['rows']:,} rows{''.join(f', {text}' for text in scored)}"
+    )
+    if "version" in document:
+        print(f"published as version {document['version']} of {document['model']}")
+    elif document["run"]:
+        print(f"the model is {document['run']}/model.skops")

@@ -1,0 +1,116 @@
+"""Bounded exchanges with participants over a Flower grid.
+
+Flower's strategies wait for ever for enough nodes, and its ``send_and_receive`` polls every three
+seconds; both matter when a round takes one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from blindfit.errors import TrainingError, UpdateError
+
+POLL_SECONDS = 0.5
+LATECOMER_SECONDS = 10.0  # how long a start with enough participants waits for the others
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Replies(Generic[Answer]):
+    """Readable answers, and why the others are not counted, by node id."""
+
+    answers: dict[int, Answer] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+def wait_for_participants(
+    grid: Grid,
+    names: dict[int, str],
+    needed: int,
+    timeout: float,
+    report: Callable[[list[str]], None],
+    *,
+    latecomers: float = 0.0,
+) -> list[int]:
+    """The nodes that are online, at least ``needed``, of those in ``names``.
+
+    ``report`` gets the names whenever they change. With enough of them, waits ``latecomers`` more
+    seconds for the rest. Raises `TrainingError` after ``timeout`` seconds with too few.
+    """
+    deadline, enough_since = time.monotonic() + timeout, None
+    present: list[int] = []
+    while True:
+        online = sorted(node for node in grid.get_node_ids() if node in names)
+        if online != present:
+            present = online
+            report([names[node] for node in present])
+        now = time.monotonic()
+        if len(present) >= needed:
+            enough_since = enough_since or now
+            if len(present) == len(names) or now >= enough_since + latecomers:
+                return present
+        elif now >= deadline:
+            raise _too_few(present, names, needed, timeout)
+        time.sleep(POLL_SECONDS)
+
+
+def _too_few(
+    present: list[int], names: dict[int, str], needed: int, timeout: float
+) -> TrainingError:
+    absent = sorted(name for node, name in names.items() if node not in present)
+    return TrainingError(
+        f"after {timeout:g} s, {len(present)} of at least {needed} participants are there"
+        + (f"; absent: {', '.join(absent[:10])}" if absent else ""),
+        hint="check `blindfit-client join` at the absent ones, or that they were registered",
+    )
+
+
+def ask(
+    grid: Grid,
+    kind: str,
+    content: RecordDict,
+    nodes: Iterable[int],
+    read: Callable[[RecordDict], Answer],
+    *,
+    timeout: float,
+    group: str = "",
+) -> Replies[Answer]:
+    """Send ``content`` to ``nodes``, as messages of type ``kind``, and collect the replies.
+
+    ``read`` turns a reply into an answer, or raises `UpdateError`, which refuses it. A node that
+    answers an error, or nothing in time, is refused with the reason.
+    """
+    nodes = list(nodes)
+    messages = [Message(content, node, kind, ttl=timeout, group_id=group) for node in nodes]
+    sent = dict(zip(grid.push_messages(messages), nodes, strict=True))
+    replies: Replies[Answer] = Replies()
+    deadline = time.monotonic() + timeout
+    while sent:
+        for reply in grid.pull_messages(list(sent)):
+            node = sent.pop(reply.metadata.reply_to_message_id, None)
+            if node is not None:
+                _sort(reply, node, read, replies)
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_SECONDS if sent else 0)
+    for node in sent.values():
+        replies.refused[node] = f"no answer within {timeout:g} s"
+    return replies
+
+
+def _sort(
+    reply: Message, node: int, read: Callable[[RecordDict], Answer], replies: Replies[Answer]
+) -> None:
+    if reply.has_error():
+        replies.refused[node] = str(reply.error.reason or "failed without a reason")[:300]
+        return
+    try:
+        replies.answers[node] = read(reply.content)
+    except UpdateError as error:
+        replies.refused[node] = str(error)

@@ -1,0 +1,114 @@
+"""A SuperLink and SuperNodes as processes, over TLS, with SuperNode authentication."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from fixtures_federation import (
+    Participants,
+    digits_parts,
+    digits_study,
+    federation_tls,  # noqa: F401 - a fixture
+    flower_processes,
+)
+from sklearn.datasets import load_digits
+
+from blindfit.errors import TrainingError
+from blindfit.flower_process import free_port
+from blindfit.study import load_study
+from server_app.superlink import Tls
+from server_app.training_run import train_federated, training_record
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+Event = dict[str, Any]
+
+
+@pytest.fixture
+def address() -> str:
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def participants(tmp_path: Path, federation_tls: Tls, address: str) -> Iterator[Participants]:  # noqa: F811
+    joined = Participants(tmp_path, federation_tls, address)
+    yield joined
+    joined.end()
+    assert flower_processes(tmp_path) == [], "processes outlive the test"
+
+
+def test_three_train_one_is_killed_in_a_round_and_the_others_end_with_the_study(
+    tmp_path: Path,
+    federation_tls: Tls,  # noqa: F811
+    address: str,
+    participants: Participants,
+) -> None:
+    study = digits_study(tmp_path, rounds=2, needed=2, round_timeout=40)
+    names = ["anna", "berta", "carla"]
+    keys = participants.public_keys(names)
+    for name, data in zip(names, digits_parts(tmp_path, 3), strict=True):
+        participants.join(name, study, data)
+    events: list[Event] = []
+
+    def report(event: Event) -> None:
+        events.append(event)
+        if event["event"] == "round_started" and event["round"] == 2:
+            _kill(participants.process("carla").pid)
+
+    contract = load_study(study)
+    run = train_federated(tmp_path, contract, keys, address, federation_tls, report)
+
+    first, second = run.history()
+    assert (first["participants"], first["rows"], first["refused"]) == (names, 1400, {})
+    assert second["participants"] == ["anna", "berta"]
+    assert list(second["refused"]) == ["carla"]
+    assert first["accuracy"] > 0.9
+    assert second["accuracy"] > 0.9
+    finished = [event["round"] for event in events if event["event"] == "round_finished"]
+    assert finished == [1, 2]
+    X, y = load_digits(return_X_y=True)
+    assert run.model().score(X[1400:] / 16, y[1400:]) > 0.88
+    assert training_record(contract, run)["participants"] == 3
+    assert not list(run.path.glob("superlink.sqlite*")), "readable updates are left on disk"
+    for name in ("anna", "berta"):
+        code, out, err = participants.wait(name)
+        assert code == 0, err
+        outcome = json.loads(out)
+        assert outcome["rounds"] == 2
+        assert outcome["score"] > 0.9
+        assert "round 2: trained on" in err
+
+
+def _kill(join_pid: int) -> None:
+    """SIGKILL for the SuperNode and the `join` that would restart it, as when a machine dies."""
+    join = psutil.Process(join_pid)
+    family = [join, *join.children(recursive=True)]
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family, 10)
+
+
+def test_too_few_participants_end_with_a_clear_error_and_participants_are_told(
+    tmp_path: Path,
+    federation_tls: Tls,  # noqa: F811
+    address: str,
+    participants: Participants,
+) -> None:
+    study = digits_study(tmp_path, rounds=2, needed=2, join_timeout=15)
+    keys = participants.public_keys(["anna", "berta"])
+    participants.join("anna", study, digits_parts(tmp_path, 1)[0])
+
+    with pytest.raises(
+        TrainingError, match="1 of at least 2 participants are there; absent: berta"
+    ):
+        train_federated(
+            tmp_path, load_study(study), keys, address, federation_tls, lambda event: None
+        )
+
+    code, _, err = participants.wait("anna")
+    assert code == 9
+    assert "the coordinator ended the study: after 15 s, 1 of at least 2" in err
