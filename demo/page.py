@@ -64,7 +64,8 @@ def _accuracy_by_round(findings: Findings) -> Figure:
     axes.set_xticks(numbers)
     axes.set_xlabel("round")
     axes.set_ylabel("accuracy")
-    axes.legend(frameon=False, loc="lower right")
+    axes.margins(y=0.25)
+    axes.legend(frameon=False, loc="lower right", ncols=3, fontsize="small")
     return figure
 
 

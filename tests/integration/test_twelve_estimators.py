@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+from integration.conftest import LocalCipher
 
 from blindfit.bundle import fetch_bundle
 from blindfit.preprocessing import encode
@@ -15,7 +16,6 @@ from blindfit.study import CLASSIFIERS, EstimatorName, parse_study
 from client_app.federation import app
 from client_app.outputs import interpret
 from client_app.session import connect
-from integration.conftest import LocalCipher
 from keys.identity import load_identity
 from keys.rotation import Means, create_key, share_key
 from keys.store import KeyStore
