@@ -1,0 +1,1 @@
+"""The subcommands of `blindfit-server`, one subject a module."""

@@ -1,0 +1,110 @@
+"""Tenants' evaluation keys: which there are, which is active, and which may be used now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import true
+
+from blindfit.errors import (
+    KeyMismatchError,
+    KeyNotUploadedError,
+    KeyRevokedError,
+    KeyStateError,
+)
+from blindfit.wire_types import KeyState, KeyStatus
+from server_app.config import Limits
+from server_app.database import evaluation_keys as table
+from server_app.key_records import KeyRecords, active_key, get_row, set_state
+from server_app.key_states import REFUSED, check_transition
+from server_app.runner import KeyRef
+
+
+@dataclass(frozen=True)
+class TenantKey:
+    """A key and whose it is."""
+
+    tenant: str
+    status: KeyStatus
+
+
+class EvaluationKeys:
+    """The evaluation keys on one server, once they are uploaded (see ``key_uploads.py``)."""
+
+    def __init__(self, records: KeyRecords, limits: Limits):
+        self._records = records
+        self._limits = limits
+
+    def status(self, tenant: str, key_id: str) -> KeyStatus:
+        """One key of a tenant; raises `KeyNotUploadedError`."""
+        return self._records.status(self._records.get(tenant, key_id))
+
+    def of_tenant(self, tenant: str) -> list[KeyStatus]:
+        """All keys of a tenant, tombstones too, oldest change first."""
+        return [key.status for key in self.all(tenant)]
+
+    def all(self, tenant: str | None = None) -> list[TenantKey]:
+        """The keys of one tenant, or of all."""
+        which = true() if tenant is None else table.c.tenant == tenant
+        rows = self._records.where(which)
+        return [TenantKey(row.tenant, self._records.status(row)) for row in rows]
+
+    def activate(self, tenant: str, key_id: str, replaces: str) -> KeyStatus:
+        """Compare and swap: make a STAGED key the active one, if ``replaces`` is that now.
+
+        ``replaces`` is empty when none is. The old key answers for its grace, then no more.
+        Harmless when the key is active already. Raises `KeyStateError`, `KeyNotUploadedError`.
+        """
+        now = self._records.clock()
+        with self._records.database.writing() as connection:
+            row = get_row(connection, tenant, key_id)
+            if row.state == "ACTIVE":
+                return self._records.status(row)
+            check_transition(key_id, row.state, "ACTIVE")
+            active = active_key(connection, tenant, row.params_id)
+            if active != replaces:
+                raise KeyStateError(
+                    f"the active key is not the one to replace, but {active or 'none'}",
+                    hint="look at the active key first: `blindfit-keys list`",
+                    details={"key_id": key_id, "active": active},
+                )
+            if active:
+                deadline = now + self._limits.retiring_grace
+                set_state(connection, tenant, active, "RETIRING", now, deadline)
+            set_state(connection, tenant, key_id, "ACTIVE", now)
+            return self._records.status(get_row(connection, tenant, key_id))
+
+    def revoke(self, tenant: str, key_id: str) -> KeyStatus:
+        """Refuse a key for good, then remove its bytes. Harmless when that was done already."""
+        row = self._records.get(tenant, key_id)
+        status = self._records.status(row)
+        if row.state not in REFUSED:
+            status = self._records.change(tenant, key_id, "REVOKED")
+        self._records.files.remove(tenant, key_id)
+        return status
+
+    def usable(self, tenant: str, key_id: str, params_id: str, *, prove: bool) -> KeyRef:
+        """The key for a circuit with ``params_id``; ``prove`` allows a STAGED one.
+
+        Raises `KeyNotUploadedError`, `KeyRevokedError`, `KeyMismatchError` or `KeyStateError`.
+        """
+        row = self._records.get(tenant, key_id)
+        state = self._records.state(row)
+        _check_usable(key_id, state, matches=row.params_id == params_id, prove=prove)
+        return KeyRef(key_id, row.salt, self._records.files.path(tenant, key_id), row.size)
+
+
+def _check_usable(key_id: str, state: KeyState, *, matches: bool, prove: bool) -> None:
+    name, details = f"key {key_id[:16]}", {"key_id": key_id, "state": state}
+    if state in REFUSED:
+        raise KeyRevokedError(f"{name} was revoked", details=details)
+    if not matches:
+        raise KeyMismatchError(f"{name} is for other parameters than this model", details=details)
+    if state == "UPLOADING":
+        raise KeyNotUploadedError(f"the upload of {name} is not complete", details=details)
+    if state == "STAGED" and not prove:
+        raise KeyStateError(
+            f"{name} is staged and not active yet",
+            hint="finish what was begun: `blindfit-keys rotate --model MODEL`",
+            details=details,
+        )

@@ -1,0 +1,74 @@
+"""Cleaning up evaluation keys: what is over is ended, what is refused is removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_
+
+from server_app.config import Limits
+from server_app.database import evaluation_keys as table
+from server_app.key_records import KeyRecords, find_row
+from server_app.key_states import REFUSED
+from server_app.key_uploads import KeyUploads
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one collection did, in numbers of keys and files."""
+
+    revoked: int
+    deleted: int
+    expired_uploads: int
+    stray_files: int
+
+
+class KeyCollection:
+    """Safe to run at any time, also beside a daemon."""
+
+    def __init__(self, records: KeyRecords, limits: Limits):
+        self._records = records
+        self._uploads = KeyUploads(records, limits)
+        self._limits = limits
+
+    def collect(self) -> Collected:
+        """End graces and uploads that are over, and remove bytes that nothing refers to."""
+        revoked = self._end_graces()
+        expired = self._expire_uploads()
+        deleted = self._delete_refused()
+        return Collected(revoked, deleted, expired, self._remove_strays())
+
+    def _end_graces(self) -> int:
+        over = and_(table.c.state == "RETIRING", table.c.deadline <= self._records.clock())
+        return self._each(over, lambda tenant, key: self._records.change(tenant, key, "REVOKED"))
+
+    def _expire_uploads(self) -> int:
+        oldest = self._records.clock() - self._limits.upload_expiry
+        over = and_(table.c.state == "UPLOADING", table.c.changed <= oldest)
+        return self._each(over, self._uploads.forget)
+
+    def _delete_refused(self) -> int:
+        def remove(tenant: str, key_id: str) -> None:
+            self._records.files.remove(tenant, key_id)
+            self._records.change(tenant, key_id, "DELETED")
+
+        return self._each(table.c.state == "REVOKED", remove)
+
+    def _remove_strays(self) -> int:
+        """Files that a crash left between a row's change and their removal."""
+        count = 0
+        for tenant, key_id, file in list(self._records.files.stored()):
+            # Exclusive: an upload that begins just now writes its row and its file in one.
+            with self._records.database.writing() as connection:
+                row = find_row(connection, tenant, key_id)
+                if row is None or row.state in REFUSED:
+                    file.unlink(missing_ok=True)
+                    count += 1
+        return count
+
+    def _each(self, which: ColumnElement[bool], act: Callable[[str, str], object]) -> int:
+        rows = self._records.where(which)
+        for row in rows:
+            act(row.tenant, row.key_id)
+        return len(rows)

@@ -1,0 +1,150 @@
+"""The bytes of evaluation keys on disk: one folder a tenant, one file a key.
+
+``<key_id>.part`` grows while it is uploaded and is renamed to ``<key_id>.keys`` when it is complete
+and checked. Bytes go straight to the disk: a key of several hundred MB never is in memory whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+from weakref import WeakValueDictionary
+
+from blindfit.errors import InputError, KeyNotUploadedError
+from blindfit.files import private_folder, sync_folder
+from blindfit.frame import Frame
+
+_READ = 1 << 20  # bytes at a time
+
+
+class KeyFiles:
+    """The files of all tenants under one folder. Names were checked by the caller."""
+
+    def __init__(self, root: Path):
+        self._root = root
+        self._locks: WeakValueDictionary[Path, _Lock] = WeakValueDictionary()
+        self._guard = threading.Lock()
+
+    def path(self, tenant: str, key_id: str) -> Path:
+        """Where a complete key is."""
+        return self._root / tenant / f"{key_id}.keys"
+
+    def begin(self, tenant: str, key_id: str) -> None:
+        """Make an empty part, unless there are bytes already."""
+        part = self._part(tenant, key_id)
+        private_folder(part.parent)
+        # A crash may have come between a commit's rename and its change of the row.
+        if not self.path(tenant, key_id).exists():
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+
+    def received(self, tenant: str, key_id: str) -> int:
+        """Bytes that have arrived."""
+        for file in (self._part(tenant, key_id), self.path(tenant, key_id)):
+            if file.exists():
+                return file.stat().st_size
+        return 0
+
+    def write(self, tenant: str, key_id: str, offset: int, data: bytes, size: int) -> int:
+        """Write a piece; returns how much there is now. Writing a piece again is harmless.
+
+        Raises `InputError` for a gap or for more than ``size`` bytes, `KeyNotUploadedError` when
+        no upload was begun or it is over.
+        """
+        part = self._part(tenant, key_id)
+        with self._locked(part), _open(part) as descriptor:
+            length = os.fstat(descriptor).st_size
+            if offset > length:
+                raise InputError(f"bytes {length} to {offset} of the key are missing")
+            if offset + len(data) > size:
+                raise InputError(f"the key was announced with {size} bytes and has more")
+            fresh = memoryview(data)[max(0, length - offset) :]
+            while fresh:
+                written = os.pwrite(descriptor, fresh, length)
+                length, fresh = length + written, fresh[written:]
+            return length
+
+    def finish(self, tenant: str, key_id: str, salt: bytes, frame: Frame) -> None:
+        """Check a part and make it a complete key; harmless when that was done already.
+
+        Raises `InputError` (`CiphertextError` for a wrong format) and removes the part, because
+        none of its bytes can be trusted to be the right ones.
+        """
+        part, final = self._part(tenant, key_id), self.path(tenant, key_id)
+        with self._locked(part):
+            if not part.exists() and final.exists():
+                return
+            with _open(part) as descriptor:
+                os.fsync(descriptor)
+            try:
+                _check(part, key_id, salt, frame)
+            except InputError:
+                part.unlink()
+                raise
+            part.rename(final)
+            sync_folder(final.parent)
+
+    def remove(self, tenant: str, key_id: str) -> None:
+        """Remove all bytes of a key."""
+        part = self._part(tenant, key_id)
+        with self._locked(part):
+            part.unlink(missing_ok=True)
+            self.path(tenant, key_id).unlink(missing_ok=True)
+
+    def stored(self) -> Iterator[tuple[str, str, Path]]:
+        """(tenant, key_id, file) of everything on disk."""
+        for file in self._root.glob("*/*"):
+            if file.suffix in (".keys", ".part"):
+                yield file.parent.name, file.stem, file
+
+    def _part(self, tenant: str, key_id: str) -> Path:
+        return self._root / tenant / f"{key_id}.part"
+
+    @contextmanager
+    def _locked(self, part: Path) -> Iterator[None]:
+        # Nobody writes to a part while it is checked, else other bytes would be kept than checked.
+        with self._guard:
+            lock = self._locks.get(part)
+            if lock is None:
+                lock = self._locks[part] = _Lock()
+        with lock.held:
+            yield
+
+
+class _Lock:
+    """A lock that a weak dictionary can hold."""
+
+    def __init__(self) -> None:
+        self.held = threading.Lock()
+
+
+@contextmanager
+def _open(part: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(part, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError as error:
+        raise KeyNotUploadedError("no upload of this key is going on") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check(part: Path, key_id: str, salt: bytes, frame: Frame) -> None:
+    digest = hashlib.sha256(salt)
+    with part.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != frame.length:
+            raise InputError(f"the key has {size} bytes; this model's have {frame.length}")
+        while block := file.read(_READ):
+            digest.update(block)
+        if digest.hexdigest() != key_id:
+            raise InputError("the key's bytes do not have the hash of its key_id; upload it again")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            # A mapping is sliced and compared like bytes, without being read into memory.
+            frame.check(cast(bytes, content), "evaluation key")

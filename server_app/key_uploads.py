@@ -1,0 +1,142 @@
+"""Uploading evaluation keys: begin, chunks in order, commit. Every step can be repeated."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, update
+
+from blindfit.errors import InputError, KeyRevokedError, KeyStateError, LimitError
+from blindfit.frame import Frame
+from blindfit.manifest import SHA256
+from blindfit.wire_types import KeyStatus
+from server_app.config import Limits
+from server_app.database import evaluation_keys as table
+from server_app.key_records import KeyRecords, find_row, get_row, held, is_key
+from server_app.key_states import REFUSED
+
+SALT_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a client says of a key before it sends it; ``size`` in bytes."""
+
+    key_id: str
+    params_id: str
+    salt: bytes
+    size: int
+
+
+class KeyUploads:
+    """Takes keys in. Methods block on disk: call them from a thread."""
+
+    def __init__(self, records: KeyRecords, limits: Limits):
+        self._records = records
+        self._limits = limits
+
+    def begin(self, tenant: str, announced: Announcement, frame: Frame) -> KeyStatus:
+        """Reserve the quota of a key. Repeating it tells how much has arrived.
+
+        ``frame`` is that of evaluation keys with the announced parameters. Raises `InputError`,
+        `LimitError`, or `KeyRevokedError` for an id that was refused for good.
+        """
+        self._check(announced, frame)
+        key_id = announced.key_id
+        with self._records.database.writing() as connection:
+            row = find_row(connection, tenant, key_id)
+            if row is None:
+                self._check_quota(connection, tenant, announced.size)
+                self._insert(connection, tenant, announced)
+                row = get_row(connection, tenant, key_id)
+            _check_same(row, announced)
+            if row.state == "UPLOADING":
+                self._records.files.begin(tenant, key_id)
+                refreshed = update(table).where(is_key(tenant, key_id))
+                connection.execute(refreshed.values(changed=self._records.clock()))
+        return self._records.status(row)
+
+    def write(self, tenant: str, key_id: str, offset: int, data: bytes) -> None:
+        """Add a piece of a key that was begun, at an offset that has been reached.
+
+        Raises `KeyNotUploadedError`, `KeyStateError` when the upload is over, `InputError`.
+        """
+        row = self._records.get(tenant, key_id)
+        if row.state != "UPLOADING":
+            raise KeyStateError(f"key {key_id[:16]} is {row.state}; its upload is over")
+        self._records.files.write(tenant, key_id, offset, data, row.size)
+
+    def announced_params(self, tenant: str, key_id: str) -> str:
+        """The params_id that a key was announced with; raises `KeyNotUploadedError`."""
+        return str(self._records.get(tenant, key_id).params_id)
+
+    def commit(self, tenant: str, key_id: str, frame: Frame) -> KeyStatus:
+        """Check a key's bytes; it becomes STAGED. Harmless when it is that or further already.
+
+        Bytes that are wrong end the upload: which of them are is unknown.
+        """
+        row = self._records.get(tenant, key_id)
+        if row.state != "UPLOADING":
+            return self._records.status(row)
+        try:
+            self._records.files.finish(tenant, key_id, row.salt, frame)
+        except InputError:
+            self.forget(tenant, key_id)
+            raise
+        return self._records.change(tenant, key_id, "STAGED")
+
+    def forget(self, tenant: str, key_id: str) -> None:
+        """End an upload as if it had never begun: its id may come again."""
+        with self._records.database.writing() as connection:
+            row = find_row(connection, tenant, key_id)
+            if row is not None and row.state == "UPLOADING":
+                connection.execute(delete(table).where(is_key(tenant, key_id)))
+                self._records.files.remove(tenant, key_id)
+
+    def _insert(self, connection: Connection, tenant: str, announced: Announcement) -> None:
+        values = {
+            "tenant": tenant,
+            "key_id": announced.key_id,
+            "params_id": announced.params_id,
+            "salt": announced.salt,
+            "size": announced.size,
+            "state": "UPLOADING",
+            "changed": self._records.clock(),
+        }
+        connection.execute(insert(table).values(values))
+
+    def _check(self, announced: Announcement, frame: Frame) -> None:
+        if not re.fullmatch(SHA256, announced.key_id):
+            raise InputError("a key_id is a SHA-256 in lower-case hex")
+        if len(announced.salt) != SALT_BYTES:
+            raise InputError(f"the salt has {len(announced.salt)} bytes, not {SALT_BYTES}")
+        if announced.size != frame.length:
+            raise InputError(
+                f"keys with these parameters have {frame.length} bytes, not {announced.size}",
+                hint="create the keys for this model: `blindfit-keys create --model MODEL`",
+            )
+        largest = self._limits.max_evaluation_key
+        if announced.size > largest:
+            raise LimitError(f"the key has {announced.size} bytes; this server takes {largest}")
+
+    def _check_quota(self, connection: Connection, tenant: str, size: int) -> None:
+        count, total = held(connection, tenant)
+        limits = self._limits
+        if count >= limits.keys_per_tenant or total + size > limits.key_bytes_per_tenant:
+            raise LimitError(
+                f"the server keeps {count} keys of {total} bytes for this tenant already",
+                hint="revoke old ones with `blindfit-keys revoke KEY_ID`",
+            )
+
+
+def _check_same(row: Row[Any], announced: Announcement) -> None:
+    if row.state in REFUSED:
+        raise KeyRevokedError(
+            f"key {row.key_id[:16]} was revoked, and its id is never accepted again",
+            details={"key_id": row.key_id, "state": row.state},
+        )
+    before = (row.params_id, row.salt, row.size)
+    if before != (announced.params_id, announced.salt, announced.size):
+        raise InputError(f"key {row.key_id[:16]} was announced differently before")

@@ -1,0 +1,237 @@
+"""The gRPC handlers: protobuf in, a call of the service, protobuf out.
+
+The only module of the server that knows the generated stubs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from blindfit.bundle import CLIENT_ZIP, checked_file
+from blindfit.errors import BlindfitError, InputError
+from blindfit.v1 import (
+    common_pb2,
+    enrollment_pb2,
+    enrollment_pb2_grpc,
+    evaluation_keys_pb2,
+    evaluation_keys_pb2_grpc,
+    inference_pb2,
+    inference_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+)
+from blindfit.wire import (
+    enrolled_to,
+    failed_reply_to,
+    key_status_to,
+    model_summary_to,
+    predict_call_from,
+    predict_reply_to,
+)
+from blindfit.wire_types import Enrolled
+from server_app.answering import Note, answering, caller, internal_error
+from server_app.catalogue import Catalogue
+from server_app.evaluation_keys import EvaluationKeys
+from server_app.inference import Inference
+from server_app.key_uploads import Announcement, KeyUploads
+from server_app.row_stream import answer_stream
+from server_app.tenants import Tenant, Tenants
+
+_CHUNK = 1 << 20  # bytes
+ENROLLMENT = enrollment_pb2.DESCRIPTOR.services_by_name["Enrollment"].full_name
+TENANT_SERVICES = (
+    models_pb2.DESCRIPTOR.services_by_name["Models"].full_name,
+    evaluation_keys_pb2.DESCRIPTOR.services_by_name["EvaluationKeys"].full_name,
+    inference_pb2.DESCRIPTOR.services_by_name["Inference"].full_name,
+)
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the handlers call."""
+
+    tenants: Tenants
+    catalogue: Catalogue
+    uploads: KeyUploads
+    keys: EvaluationKeys
+    inference: Inference
+    stream_window: int
+    draining: asyncio.Event
+
+
+def add_enrollment(tenants: Tenants, server: Any) -> None:
+    """Serve enrollment, on the port without client certificates."""
+    enrollment_pb2_grpc.add_EnrollmentServicer_to_server(_Enrollment(tenants), server)
+
+
+def add_tenant_services(services: Services, server: Any) -> None:
+    """Serve models, evaluation keys and inference, on the port with client certificates."""
+    models_pb2_grpc.add_ModelsServicer_to_server(_Models(services), server)
+    evaluation_keys_pb2_grpc.add_EvaluationKeysServicer_to_server(_Keys(services), server)
+    inference_pb2_grpc.add_InferenceServicer_to_server(_Inference(services), server)
+
+
+class _Enrollment:
+    def __init__(self, tenants: Tenants):
+        self._tenants = tenants
+
+    async def Enroll(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "Enroll") as note:
+            enroll = self._tenants.enroll
+            name, certificate = await asyncio.to_thread(
+                enroll, request.token, request.csr_pem, request.participant_key
+            )
+            note.tenant = name
+            return enrolled_to(Enrolled(name, certificate))
+
+
+class _TenantServicer:
+    def __init__(self, services: Services):
+        self._services = services
+
+    def _caller(self, context: Any, note: Note) -> Tenant:
+        tenant = caller(self._services.tenants, context)
+        note.tenant = tenant.name
+        return tenant
+
+
+class _Models(_TenantServicer):
+    async def ListModels(self, _request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "ListModels") as note:
+            tenant = self._caller(context, note)
+            lines = await asyncio.to_thread(self._services.catalogue.summaries, tenant)
+            return models_pb2.ListModelsResponse(versions=map(model_summary_to, lines))
+
+    async def DescribeModel(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "DescribeModel") as note:
+            tenant = self._caller(context, note)
+            version = request.version or None
+            found = await asyncio.to_thread(
+                self._services.catalogue.open, tenant, request.model, version
+            )
+            note.model = found.model
+            return models_pb2.DescribeModelResponse(
+                manifest=found.manifest_bytes, signature=found.signature
+            )
+
+    async def DownloadClientBundle(  # noqa: N802
+        self, request: Any, context: Any
+    ) -> AsyncIterator[Any]:
+        async with answering(context, "DownloadClientBundle") as note:
+            tenant = self._caller(context, note)
+            found = self._services.catalogue.open(tenant, request.model, request.version)
+            note.model = found.model
+            content = await asyncio.to_thread(
+                checked_file, found.folder, CLIENT_ZIP, found.manifest
+            )
+            for offset in range(0, len(content), _CHUNK):
+                yield common_pb2.Chunk(offset=offset, data=content[offset : offset + _CHUNK])
+
+
+class _Keys(_TenantServicer):
+    async def BeginUpload(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "BeginUpload") as note:
+            tenant = self._caller(context, note)
+            frame = self._services.catalogue.key_frame(tenant, request.params_id)
+            announced = Announcement(request.key_id, request.params_id, request.salt, request.size)
+            status = await asyncio.to_thread(
+                self._services.uploads.begin, tenant.name, announced, frame
+            )
+            return key_status_to(status)
+
+    async def UploadChunks(self, requests: AsyncIterator[Any], context: Any) -> Any:  # noqa: N802
+        async with answering(context, "UploadChunks") as note:
+            tenant = self._caller(context, note)
+            key_id = ""
+            async for request in requests:
+                key_id = key_id or request.key_id
+                chunk = request.chunk
+                await asyncio.to_thread(
+                    self._services.uploads.write, tenant.name, key_id, chunk.offset, chunk.data
+                )
+            if not key_id:
+                raise InputError("the first message of an upload names the key")
+            return key_status_to(self._services.keys.status(tenant.name, key_id))
+
+    async def CommitUpload(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "CommitUpload") as note:
+            tenant = self._caller(context, note)
+            uploads = self._services.uploads
+            params_id = uploads.announced_params(tenant.name, request.key_id)
+            frame = self._services.catalogue.key_frame(tenant, params_id)
+            status = await asyncio.to_thread(uploads.commit, tenant.name, request.key_id, frame)
+            return key_status_to(status)
+
+    async def GetKeyStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "GetKeyStatus") as note:
+            tenant = self._caller(context, note)
+            return key_status_to(self._services.keys.status(tenant.name, request.key_id))
+
+    async def ListKeys(self, _request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "ListKeys") as note:
+            tenant = self._caller(context, note)
+            found = await asyncio.to_thread(self._services.keys.of_tenant, tenant.name)
+            return evaluation_keys_pb2.ListKeysResponse(keys=map(key_status_to, found))
+
+    async def ActivateKey(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "ActivateKey") as note:
+            tenant = self._caller(context, note)
+            status = await asyncio.to_thread(
+                self._services.keys.activate, tenant.name, request.key_id, request.replaces
+            )
+            return key_status_to(status)
+
+    async def RevokeKey(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "RevokeKey") as note:
+            tenant = self._caller(context, note)
+            status = await asyncio.to_thread(
+                self._services.keys.revoke, tenant.name, request.key_id
+            )
+            return key_status_to(status)
+
+
+class _Inference(_TenantServicer):
+    async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "Predict") as note:
+            tenant = self._caller(context, note)
+            call = predict_call_from(request)
+            reply = await self._services.inference.predict(tenant, call, wait=False)
+            note.model = call.model
+            return predict_reply_to(reply)
+
+    async def PredictStream(  # noqa: N802
+        self, requests: AsyncIterator[Any], context: Any
+    ) -> AsyncIterator[Any]:
+        async with answering(context, "PredictStream") as note:
+            self._caller(context, note)
+            rows = failed = 0
+            services = self._services
+            answers = answer_stream(
+                requests,
+                lambda request: self._row(request, context, note),
+                services.stream_window,
+                services.draining,
+            )
+            async for reply in answers:
+                rows += 1
+                failed += reply.WhichOneof("result") == "error"
+                note.rows = f" rows={rows} failed={failed}"
+                yield reply
+
+    async def _row(self, request: Any, context: Any, note: Note) -> Any:
+        """The answer to one row of a stream, or its error in place of it."""
+        call = predict_call_from(request)
+        self._services.inference.check_request_id(call.request_id)
+        try:
+            # Asked for every row: who was revoked gets no more answers on an open stream.
+            tenant = self._caller(context, note)
+            reply = await self._services.inference.predict(tenant, call, wait=True)
+            note.model = call.model
+            return predict_reply_to(reply)
+        except BlindfitError as error:
+            return failed_reply_to(call, error)
+        except Exception as error:  # noqa: BLE001 - one row must not end the others
+            return failed_reply_to(call, internal_error(error))

@@ -1,0 +1,103 @@
+"""`blindfit-server`: what its commands print and change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from fixtures_server import open_tenants, publish, request_for
+from typer.testing import CliRunner
+
+from blindfit.errors import InputError, NotFoundError
+from blindfit.invitation import load_invitation
+from server_app.cli import app
+from server_app.invitations import invite
+
+
+@pytest.fixture
+def home(tmp_path):
+    call("init", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def call(*arguments):
+    """The JSON document that a command prints; its error is raised."""
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    if result.exception is not None:
+        raise result.exception
+    return json.loads(result.stdout)
+
+
+def test_init_tells_the_fingerprint_to_compare(tmp_path):
+    document = call("init", str(tmp_path / "home"), "--host", "fhe.example.org")
+    assert document["home"] == str(tmp_path / "home")
+    assert len(document["publisher_key"]) == 64
+    assert document["publisher_fingerprint"].replace(":", "").isalnum()
+
+
+def test_an_invitation_is_a_private_file_that_enrolls(home, tmp_path):
+    path = tmp_path / "clinic.invitation"
+    options = ["--home", str(home), "--out", str(path), "--model", "digits"]
+    document = call("tenants", "invite", "clinic", *options)
+    assert document["file"] == str(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_invitation(path).token not in json.dumps(document)
+    open_tenants(home).enroll(load_invitation(path).token, request_for(), "")
+    (line,) = call("tenants", "list", "--home", str(home))["tenants"]
+    assert (line["tenant"], line["state"], line["models"]) == ("clinic", "active", ["digits"])
+
+
+def test_an_invitation_file_is_never_overwritten(home, tmp_path):
+    path = tmp_path / "clinic.invitation"
+    path.write_text("precious")
+    with pytest.raises(InputError, match="exists already"):
+        call("tenants", "invite", "clinic", "--home", str(home), "--out", str(path))
+    assert path.read_text() == "precious"
+
+
+def test_revoking_a_tenant_shows_in_the_list(home):
+    open_tenants(home).enroll(invite(home, "clinic").token, request_for(), "")
+    assert call("tenants", "revoke", "clinic", "--home", str(home))["state"] == "revoked"
+    assert call("tenants", "list", "--home", str(home))["tenants"][0]["state"] == "revoked"
+    with pytest.raises(NotFoundError):
+        call("tenants", "revoke", "nobody", "--home", str(home))
+
+
+def test_models_are_listed_shown_promoted_and_retired(home):
+    publish(home)
+    publish(home)
+    at = ["--home", str(home)]
+    states = [line["state"] for line in call("models", "list", *at)["models"]]
+    assert states == ["served", "current"]
+    assert call("models", "show", "digits", *at)["version"] == 2
+    call("models", "promote", "digits", "1", *at)
+    call("models", "retire", "digits", "2", *at)
+    states = [line["state"] for line in call("models", "list", *at)["models"]]
+    assert states == ["current", "retired"]
+    assert call("models", "show", "digits", "2", *at)["state"] == "retired"
+
+
+def test_keys_are_listed_and_collected_on_an_empty_server(home):
+    assert call("keys", "list", "--home", str(home)) == {"keys": []}
+    assert call("keys", "gc", "--home", str(home))["deleted"] == 0
+
+
+def test_the_command_ends_with_the_code_of_its_error(tmp_path):
+    program = "from server_app.cli import main; main()"
+    command = [sys.executable, "-c", program, "models", "list", "--home", str(tmp_path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["reason"] == "INVALID_INPUT"
+    assert "blindfit-server init" in done.stderr
+
+
+def test_the_command_line_loads_nothing_heavy():
+    code = (
+        "import server_app.cli, sys; "
+        "heavy = {'grpc', 'numpy', 'pydantic', 'sqlalchemy', 'cryptography', 'flwr', 'concrete'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
