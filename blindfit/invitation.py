@@ -31,7 +31,7 @@ class Invitation(Strict):
     token: str = Field(min_length=20, max_length=200, repr=False)
     address: str = Field(pattern=_ADDRESS)
     enroll_address: str = Field(pattern=_ADDRESS)
-    federation_address: str = Field(pattern=_ADDRESS)
+    federation_address: str | None = Field(pattern=_ADDRESS)  # None: for predictions only
     ca_pem: str
     publisher_key: str = Field(pattern=SHA256)
     expires: str  # RFC 3339, UTC

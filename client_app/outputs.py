@@ -52,7 +52,7 @@ def _probabilities(output: str, scores: Floats) -> Floats | None:
         return scores  # Concrete ML's post-processing of a tree gives probabilities
     if output == "sigmoid":
         positive = _sigmoid(scores[:, :1])
-        return np.concatenate([1 - positive, positive], axis=1)
+        return np.asarray(np.concatenate([1 - positive, positive], axis=1))
     if output == "one-vs-rest":
         each = _sigmoid(scores)
         return np.asarray(each / each.sum(axis=1, keepdims=True))

@@ -128,7 +128,7 @@ def open_keyset(home: Path, bundle: Bundle, passphrase: Callable[[], bytes]) -> 
         raise KeyStateError(f"there are no keys for {manifest.model}", hint=create)
     if primary.params_id != manifest.circuit.params_id:
         raise KeyMismatchError(
-            f"version {manifest.version} of {manifest.model} needs other keys than the present ones",
+            f"version {manifest.version} of {manifest.model} needs other keys than these",
             hint=create,
         )
     return store.open(primary.key_id, passphrase())

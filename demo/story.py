@@ -98,7 +98,7 @@ def _write_study(folder: Path, rounds: int | None) -> Path:
 def _enroll(deployment: Deployment) -> None:
     say(f"· inviting and enrolling {PARTICIPANTS} participants and a client")
     for name in _participants():
-        deployment.enroll(name)
+        deployment.enroll(name, "--participant")
     deployment.enroll(CLIENT)
 
 

@@ -61,6 +61,7 @@ invitations = Table(
     Column("tenant", String, nullable=False),
     Column("models", String, nullable=True),
     Column("renews", Integer, nullable=False),  # 1: for a tenant that exists already
+    Column("participant", Integer, nullable=False),  # 1: may take part in trainings
     Column("expires", Float, nullable=False),
     Column("used", Float, nullable=True),
 )

@@ -31,12 +31,18 @@ _SECRET_BYTES = 32
 
 
 def invite(
-    home: Path, name: str, models: Sequence[str] | None = None, *, renews: bool = False
+    home: Path,
+    name: str,
+    models: Sequence[str] | None = None,
+    *,
+    renews: bool = False,
+    participant: bool = False,
 ) -> Invitation:
     """Make an invitation for the tenant ``name``.
 
     ``models`` are the models it may use; None grants all. ``renews`` gives a tenant that exists
-    already another certificate. Raises `InputError` for a name that cannot be given.
+    already another certificate. ``participant`` lets it take part in trainings, too. Raises
+    `InputError` for a name that cannot be given.
     """
     layout, config = Layout.existing(home), load_config(home)
     if not re.fullmatch(TENANT_NAME, name):
@@ -55,12 +61,14 @@ def invite(
             "tenant": name,
             "models": None if models is None else json.dumps(sorted(set(models))),
             "renews": int(renews),
+            "participant": int(participant),
             "expires": expires,
             "used": None,
         }
         connection.execute(insert(invitations).values(row))
     database.close()
-    return _document(layout, config, name, f"{identifier}.{secret}", expires)
+    federation = _reachable(config, config.federation_listen) if participant else None
+    return _document(layout, config, name, f"{identifier}.{secret}", expires, federation)
 
 
 def consume(connection: Connection, token: str, now: float) -> Row[Any]:
@@ -98,7 +106,9 @@ def _check_name(connection: Connection, name: str, renews: bool) -> None:
         raise InputError(f"there is no tenant {name!r} to renew", hint="leave out --renew")
 
 
-def _document(layout: Layout, config: Config, name: str, token: str, expires: float) -> Invitation:
+def _document(
+    layout: Layout, config: Config, name: str, token: str, expires: float, federation: str | None
+) -> Invitation:
     running = find_running(layout)
     return Invitation(
         tenant=name,
@@ -107,7 +117,7 @@ def _document(layout: Layout, config: Config, name: str, token: str, expires: fl
         enroll_address=_reachable(
             config, running.enroll_address if running else config.enroll_listen
         ),
-        federation_address=_reachable(config, config.federation_listen),
+        federation_address=federation,
         ca_pem=layout.ca_certificate.read_text(),
         publisher_key=load_publisher_public(layout.home),
         expires=datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds"),

@@ -59,6 +59,7 @@ class Tenants:
             find_invitation(connection, token, now)
         with self._database.writing() as connection:
             invited = consume(connection, token, now)
+            _check_role(bool(invited.participant), participant_key)
             certificate = sign_request(self._home, csr_pem, invited.tenant, self._lifetime)
             _keep_tenant(connection, invited, participant_key, now)
             entry = {
@@ -149,6 +150,16 @@ def normal_participant_key(text: str) -> str:
 def certificate_fingerprint(pem: bytes) -> str:
     """The SHA-256 of a certificate, hex, as `Tenants.identify` takes it."""
     return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
+
+
+def _check_role(participant: bool, participant_key: str) -> None:
+    if participant and not participant_key:
+        raise InputError("a participant's enrollment needs a participant's key")
+    if participant_key and not participant:
+        raise InputError(
+            "this invitation is for predictions only",
+            hint="ask for one that was made with `tenants invite NAME --participant`",
+        )
 
 
 def _keep_tenant(

@@ -31,7 +31,7 @@ def enroll(
         invited.ca_pem.encode(),
         invited.token,
         request,
-        ensure_participant_key(folder),
+        ensure_participant_key(folder) if invited.federation_address else "",
     )
     server = ServerEntry(
         address=invited.address,
@@ -57,6 +57,8 @@ def enroll(
     def human() -> None:
         print(f"Enrolled as {enrolled.tenant} with {invited.address}.")
         print(f"Publisher key {publisher}: compare it with what the operator sees.")
-        print("Next: `blindfit-client models`, then `blindfit-keys create --model MODEL`.")
+        if invited.federation_address:
+            print("To take part in a training: `blindfit-client join STUDY --data FILE`.")
+        print("To predict: `blindfit-client models`, then `blindfit-keys create --model MODEL`.")
 
     emit(document, as_json, human)

@@ -48,6 +48,9 @@ def invite(
     model: Annotated[
         list[str] | None, typer.Option("--model", help="A model it may use [default: all].")
     ] = None,
+    participant: Annotated[
+        bool, typer.Option("--participant", help="It may take part in trainings, too.")
+    ] = False,
     renew: Annotated[
         bool, typer.Option("--renew", help="Another certificate for a tenant that exists.")
     ] = False,
@@ -63,7 +66,9 @@ def invite(
     path = Path(f"{name}.invitation") if out is None else out
     if path.exists():
         raise InputError(f"{path} exists already", hint="choose another file with --out")
-    invitation = invite(resolve_home(home), name, model or None, renews=renew)
+    invitation = invite(
+        resolve_home(home), name, model or None, renews=renew, participant=participant
+    )
     write_exclusive(path, invitation.to_bytes())
     document = {"tenant": name, "file": str(path), "expires": invitation.expires}
 

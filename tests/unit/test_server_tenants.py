@@ -170,7 +170,7 @@ def test_a_name_that_is_no_name_is_refused(home, name):
 def test_participants_are_the_active_tenants_with_a_key_on_p384(home):
     key = ec.generate_private_key(ec.SECP384R1())
     for name in ("north", "south"):
-        enroll(home, invite(home, name).token, ssh(key) + " comment")
+        enroll(home, invite(home, name, participant=True).token, ssh(key) + " comment")
     enroll(home, invite(home, "client-only").token)
     open_tenants(home).revoke("south")
     assert participant_keys(home) == {"north": ssh(key)}
@@ -181,11 +181,24 @@ def test_participants_are_the_active_tenants_with_a_key_on_p384(home):
 )
 def test_a_participant_key_that_flower_would_not_take_is_refused(home, key):
     with pytest.raises(InputError, match="P-384"):
-        enroll(home, invite(home, "north").token, ssh(key))
+        enroll(home, invite(home, "north", participant=True).token, ssh(key))
+
+
+def test_only_an_invitation_for_a_participant_takes_a_participants_key(home):
+    key = ssh(ec.generate_private_key(ec.SECP384R1()))
+    client, participant = invite(home, "clinic"), invite(home, "north", participant=True)
+    assert client.federation_address is None
+    with pytest.raises(InputError, match="for predictions only"):
+        enroll(home, client.token, key)
+    with pytest.raises(InputError, match="needs a participant's key"):
+        enroll(home, participant.token)
+    enroll(home, client.token)
+    enroll(home, participant.token, key)
+    assert participant_keys(home) == {"north": key}
 
 
 def test_the_invitation_file_is_read_back_as_written(home, tmp_path):
-    invitation = invite(home, "clinic")
+    invitation = invite(home, "clinic", participant=True)
     path = tmp_path / "clinic.invitation"
     path.write_bytes(invitation.to_bytes())
     assert load_invitation(path) == invitation
@@ -219,7 +232,13 @@ def test_nothing_is_kept_of_a_transaction_that_fails(home):
         connection.execute(update(invitations).values(expires=1.0))
         connection.execute(
             invitations.insert().values(
-                id="x", secret_sha256=b"", tenant="x", models=None, renews=0, expires=1.0
+                id="x",
+                secret_sha256=b"",
+                tenant="x",
+                models=None,
+                renews=0,
+                participant=0,
+                expires=1.0,
             )
         )
         raise ZeroDivisionError
