@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class Deployment:
         self.passphrase_file.write_text(PASSPHRASE + "\n")
         self.passphrase_file.chmod(0o600)
         ask("blindfit-server", "init", self.server)
+        self._free_federation_port()
         self.start()
         return self
 
@@ -57,6 +59,13 @@ class Deployment:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _free_federation_port(self) -> None:
+        """Let the SuperLink use a port that nobody else on this machine uses now."""
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        config = self.server / "config.toml"
+        config.write_text(config.read_text().replace("127.0.0.1:8443", f"127.0.0.1:{port}"))
 
     def start(self) -> None:
         """Start the daemon and wait until it is ready: at a free port, and again at the same."""

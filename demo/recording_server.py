@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 
-class Recorder(grpc.aio.ServerInterceptor[Any, Any]):
+class Recorder(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # no generic at run time
     """Copies the bytes that a request is deserialized from to a file."""
 
     def __init__(self, path: Path):
