@@ -92,7 +92,7 @@ def encode_target(rows: pd.DataFrame, schema: Schema) -> NDArray[Any]:
 
 
 def _numbers(column: pd.Series, name: str) -> Floats:
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    values: Floats = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     bad = ~np.isfinite(values)
     if bad.any():
         row = int(np.argmax(bad))
@@ -134,7 +134,8 @@ def _one_hot(column: pd.Series, name: str, feature: CategoryFeature) -> Floats:
             f"row {row + 1}, column {name}: {values[row]!r} is not one of the categories "
             f"({', '.join(feature.categories[:20])})"
         )
-    return np.eye(len(feature.categories))[codes]
+    one_hot: Floats = np.eye(len(feature.categories))[codes]
+    return one_hot
 
 
 def _hashed(column: pd.Series, name: str, feature: TextFeature) -> Floats:
