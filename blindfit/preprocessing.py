@@ -92,7 +92,9 @@ def encode_target(rows: pd.DataFrame, schema: Schema) -> NDArray[Any]:
 
 
 def _numbers(column: pd.Series, name: str) -> Floats:
-    values: Floats = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    values: Floats = pd.to_numeric(column, errors="coerce").to_numpy(
+        dtype=np.float64, na_value=np.nan
+    )
     bad = ~np.isfinite(values)
     if bad.any():
         row = int(np.argmax(bad))
