@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keys.keyset import Keyset
 
 _STOP_SECONDS = 5.0
+_NOT_STARTED = "the process that encrypts and decrypts has ended or did not start"
 
 
 class CipherPool:
@@ -50,8 +51,7 @@ class CipherPool:
         self.processes = count
         try:
             for connection in self._ends:
-                connection.send_bytes(os.fsencode(bundle_folder))
-                connection.send_bytes(keyset.to_child(SECRET_ACCESS))
+                _introduce(connection, bundle_folder, keyset)
             for connection in self._ends:
                 _result(_receive(connection))
                 self._idle.put(connection)
@@ -110,7 +110,8 @@ def _start_host(connections: list[Connection]) -> subprocess.Popen[bytes]:
     try:
         # In a session of its own: Ctrl-C is for the caller, which then closes the sockets.
         return subprocess.Popen(
-            [sys.executable, "-m", "keys.cipher_host", *map(str, descriptors)],
+            # -P: the current folder may hold a keys.py, and this process gets the secret keys.
+            [sys.executable, "-P", "-m", "keys.cipher_host", *map(str, descriptors)],
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -120,11 +121,19 @@ def _start_host(connections: list[Connection]) -> subprocess.Popen[bytes]:
             connection.close()
 
 
+def _introduce(connection: Connection, bundle_folder: Path, keyset: Keyset) -> None:
+    try:
+        connection.send_bytes(os.fsencode(bundle_folder))
+        connection.send_bytes(keyset.to_child(SECRET_ACCESS))
+    except OSError as error:
+        raise UnavailableError(_NOT_STARTED) from error
+
+
 def _receive(connection: Connection) -> bytes:
     try:
         return connection.recv_bytes()
-    except EOFError as error:
-        raise UnavailableError("the process that encrypts and decrypts did not start") from error
+    except (EOFError, OSError) as error:
+        raise UnavailableError(_NOT_STARTED) from error
 
 
 def _result(reply: bytes) -> bytes:
