@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from blindfit.manifest import Manifest
 from blindfit.parameters import check_security_floor, params_id
 from blindfit.processing_audit import audit_processing
 from blindfit.signing import verify_manifest
+from blindfit.strict_json import loads_strict
 
 if TYPE_CHECKING:
     from blindfit.channel import ServerChannel
@@ -89,9 +90,9 @@ def audit_client_zip(content: bytes, manifest: Manifest) -> None:
                 raise BundleError(f"client.zip has unexpected members: {', '.join(names[:10])}")
             if sum(member.file_size for member in members) > MAX_CLIENT_ZIP_BYTES:
                 raise BundleError(f"client.zip unpacks to over {MAX_CLIENT_ZIP_BYTES} bytes")
-            specs: dict[str, Any] = json.loads(archive.read("client.specs.json"))
+            specs: dict[str, Any] = loads_strict(archive.read("client.specs.json"))
             processing = archive.read("serialized_processing.json")
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise BundleError(f"client.zip cannot be read: {error}") from error
     audit_processing(processing, manifest.estimator)
     if params_id(specs) != manifest.circuit.params_id:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -19,6 +20,8 @@ from blindfit import __version__
 from blindfit.errors import BlindfitError, InputError
 
 _PIPE_WIDTH = 200  # columns
+# Controls, and marks that reorder or hide text (Unicode TR 36).
+_CONTROL = frozenset({"Cc", "Cf"})
 
 HomeOption = Annotated[
     Path | None,
@@ -119,9 +122,14 @@ def _traceback() -> None:
         traceback.print_exc()
 
 
+def printable(text: str) -> str:
+    """``text`` without control characters: a peer's text must not steer the terminal."""
+    return "".join(c if c == "\n" or unicodedata.category(c) not in _CONTROL else "�" for c in text)
+
+
 def say(text: str) -> None:
     """A line for the person, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def emit(document: dict[str, Any], as_json: bool, human: Callable[[], None]) -> None:
@@ -137,12 +145,13 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 

@@ -13,8 +13,9 @@ PUBLIC = 0o644
 
 def private_folder(path: Path) -> Path:
     """Make ``path`` (and its parents) with mode 0700 if it is not there; returns it."""
-    if not path.is_dir():
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
     return path
 
 

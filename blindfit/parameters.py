@@ -96,15 +96,34 @@ def _encryptions(
         dimension = _whole(params["glweDimension"]) * _whole(params["polynomialSize"])
         _declared(dimension, dimensions[key["outputId"]])
         yield f"bootstrapping key {key['id']}", dimension, float(params["variance"])
+    for by_function in (specs.get("tfhers_specs") or {}).values():
+        if any(entry is not None for entries in by_function.values() for entry in entries):
+            raise WeakParametersError("ciphertexts of TFHE-rs are not supported")
+    if len(specs["circuits"]) != 1:
+        raise WeakParametersError("a bundle describes one circuit")
     if keyset["packingKeyswitchKeys"]:
         raise WeakParametersError("packing keyswitching keys are not supported")
     for circuit in specs["circuits"]:
+        for gate in (*circuit["inputs"], *circuit["outputs"]):
+            _require_encrypted(gate)
         for index, gate in enumerate(circuit["inputs"]):
             encryption = gate["typeInfo"]["lweCiphertext"]["encryption"]
             _native(encryption)
             _declared(encryption["lweDimension"], dimensions[encryption["keyId"]])
             name = f"{_INPUT}{index} of {circuit['name']}"
             yield name, dimensions[encryption["keyId"]], float(encryption["variance"])
+
+
+def _require_encrypted(gate: dict[str, Any]) -> None:
+    """Refuse a value that would travel in clear.
+
+    ``typeInfo`` is a union: given a second member, such as ``plaintext``, the native reader may
+    take that one, and the client would send its rows readable.
+    """
+    if set(gate["typeInfo"]) != {"lweCiphertext"}:
+        raise WeakParametersError("an input or output of the circuit is not only a ciphertext")
+    if gate["typeInfo"]["lweCiphertext"]["compression"] not in ("none", "seed"):
+        raise WeakParametersError("a ciphertext has an unknown compression")
 
 
 def _native(params: dict[str, Any]) -> None:

@@ -7,12 +7,12 @@ quantizers and the name of a Concrete ML estimator, and nothing else.
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 from typing import Any
 
 from blindfit.errors import BundleError
+from blindfit.strict_json import loads_strict
 
 _TYPES = frozenset(
     {"type", "UniformQuantizer", "numpy_float", "numpy_integer", "numpy_array", "tuple"}
@@ -38,7 +38,7 @@ def audit_processing(document: bytes, estimator: str) -> None:
     ``estimator`` needs.
     """
     try:
-        content = json.loads(document)
+        content = loads_strict(document)
         if set(content) != _FIELDS or content["ciphertext_format"] != "concrete":
             raise BundleError("the client's processing description has unexpected parts")
         _audit_class(content["model_type"], estimator)
@@ -75,7 +75,7 @@ def _audit_class(value: Any, estimator: str) -> None:
                 raise BundleError("the client's estimator carries more than a class name")
             if archive.getinfo("schema.json").file_size > 4096:
                 raise BundleError("the client's estimator is not a class name")
-            schema = json.loads(archive.read("schema.json"))
+            schema = loads_strict(archive.read("schema.json"))
     except zipfile.BadZipFile as error:
         raise BundleError("the client's estimator cannot be read") from error
     if (

@@ -74,14 +74,23 @@ class TextFeature(Strict):
 Feature = Annotated[NumberFeature | CategoryFeature | TextFeature, Field(discriminator="kind")]
 
 
+def range_length(name: str) -> int:
+    """How many columns a name stands for; raises ValueError for a range that cannot be."""
+    match = _RANGE.search(name)
+    if match is None:
+        return 1
+    first, last = int(match[1]), int(match[2])
+    if not first <= last < first + MAX_FEATURES:
+        raise ValueError(f"the range in {name!r} must rise and span at most {MAX_FEATURES} columns")
+    return last - first + 1
+
+
 def expand_range(name: str) -> list[str]:
     """``pixel{0..63}`` becomes ``pixel0`` to ``pixel63``; any other name stays itself."""
     match = _RANGE.search(name)
     if match is None:
         return [name]
     first, last = int(match[1]), int(match[2])
-    if not first <= last < first + MAX_FEATURES:
-        raise ValueError(f"the range in {name!r} must rise and span at most {MAX_FEATURES} columns")
     return [f"{name[: match.start()]}{i}{name[match.end() :]}" for i in range(first, last + 1)]
 
 
@@ -116,14 +125,15 @@ class Schema(Strict):
             raise ValueError(
                 "needs either classes (to classify) or target_range (to predict values)"
             )
+        # Counted before any name is made: a few bytes can stand for very many columns.
+        if self.width > MAX_FEATURES:
+            raise ValueError(f"encodes to {self.width} columns; at most {MAX_FEATURES} are allowed")
         names = [name for feature in self.features for name in expand_range(feature.name)]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise ValueError(f"the columns {', '.join(twice[:5])} are declared twice")
         if self.target in names:
             raise ValueError(f"the target {self.target!r} is also a feature")
-        if self.width > MAX_FEATURES:
-            raise ValueError(f"encodes to {self.width} columns; at most {MAX_FEATURES} are allowed")
         return self
 
     @property
@@ -138,7 +148,7 @@ class Schema(Strict):
     @property
     def width(self) -> int:
         """How many encoded columns a row has, which is what a circuit takes."""
-        return sum(len(expand_range(f.name)) * feature_width(f) for f in self.features)
+        return sum(range_length(f.name) * feature_width(f) for f in self.features)
 
 
 def feature_width(feature: NumberFeature | CategoryFeature | TextFeature) -> int:

@@ -44,7 +44,9 @@ def error_from_detail(detail: ErrorDetail) -> BlindfitError:
     Only the class is the peer's choice, never an exit code or a status of its own.
     """
     kind = _BY_REASON.get(detail.reason, BlindfitError)
-    return kind(detail.message[:_MAX_TEXT], hint=detail.hint[:_MAX_TEXT], details=detail.details)
+    # A hint is shown as our own advice, so it is ours unless the class has none.
+    hint = kind.default_hint or (f"the server says: {detail.hint}" if detail.hint else "")
+    return kind(detail.message[:_MAX_TEXT], hint=hint[:_MAX_TEXT], details=detail.details)
 
 
 def error_from_rpc(error: grpc.RpcError) -> BlindfitError:

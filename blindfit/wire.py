@@ -6,7 +6,7 @@ from typing import cast
 
 from google.protobuf.message import DecodeError
 
-from blindfit.errors import BlindfitError
+from blindfit.errors import BlindfitError, ResponseMismatchError
 from blindfit.v1 import (
     common_pb2,
     enrollment_pb2,
@@ -29,7 +29,10 @@ _STATE_PREFIX = "KEY_STATE_"
 
 def key_status_from(message: evaluation_keys_pb2.KeyStatus) -> KeyStatus:
     """A key's status as the server told it."""
-    name = evaluation_keys_pb2.KeyState.Name(message.state).removeprefix(_STATE_PREFIX)
+    try:
+        name = evaluation_keys_pb2.KeyState.Name(message.state).removeprefix(_STATE_PREFIX)
+    except ValueError as error:
+        raise ResponseMismatchError("the server names an unknown state of a key") from error
     return KeyStatus(
         message.key_id, message.params_id, cast(KeyState, name), message.size, message.received
     )

@@ -125,6 +125,8 @@ class Pipeline:
         collect(until=0)
         if sender.failure is not None:
             raise sender.failure
+        if failure is None and len(done) < len(X):
+            failure = UnavailableError("the server ended the stream before every row was answered")
         if failure is not None:
             raise failure
 

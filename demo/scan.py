@@ -56,7 +56,13 @@ def row_needles(
             "as quantized int64": quantized[index, 16:32].astype("<i8").tobytes(),
         }
         if len(np.unique(raw[index, 16:32])) >= _VARIED:
-            needles.update({f"row {index + 1} {form}": piece for form, piece in forms.items()})
+            needles.update(
+                {
+                    f"row {index + 1} {form}": piece
+                    for form, piece in forms.items()
+                    if len(set(piece)) >= _VARIED // 2
+                }
+            )
     return needles
 
 

@@ -66,7 +66,7 @@ def test_of_the_test_a_planted_secret_is_found(story, place):
     store = KeyStore(story.deployment.home(CLIENT) / "keys")
     keyset = store.open(store.records()[0].key_id, b"correct horse battery staple")
     row = story.encoded()[100]
-    quantized = np.zeros(story.encoded().shape, dtype=np.int64)
+    quantized = (story.encoded() * 255).astype(np.int64) - 128
     wanted = needles(story, quantized)
     planted = keyset.secret_bytes(SECRET_ACCESS) + row.tobytes()
     contents = corpus(story)

@@ -144,6 +144,16 @@ def test_a_signed_manifest_of_something_else_is_refused(publisher, tmp_path, mod
         fetch_bundle(publisher, tmp_path, publisher.pinned, model, version)
 
 
+def test_a_repeated_key_is_refused_since_readers_differ_on_it(specs, study):  # noqa: F811
+    document = json.dumps(processing())
+    hidden = '{"is_fitted": {"type_name": "onnx_model", "serialized_value": "00"},' + document[1:]
+    weak = json.dumps(specs)[:-1] + ', "keyset": {}}'
+    for members in ({"serialized_processing.json": hidden}, {"client.specs.json": weak}):
+        content = client_zip(specs, **members)
+        with pytest.raises(BundleError, match="cannot be read"):
+            audit_client_zip(content, manifest_for(content, specs, study))
+
+
 def test_weak_parameters_are_refused_though_signed(specs, study):  # noqa: F811
     encryption = specs["circuits"][0]["inputs"][0]["typeInfo"]["lweCiphertext"]["encryption"]
     encryption["variance"] = 1e-40

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from blindfit.console import print_table, say
 from blindfit.errors import BlindfitError, exit_codes
 from blindfit.status import error_from_detail, error_from_rpc, status_of, trailing_metadata
 from blindfit.wire_types import ErrorDetail
@@ -44,7 +45,8 @@ def test_an_error_survives_the_wire(kind):
         trailing_metadata = staticmethod(lambda: trailing_metadata(error))
 
     received = error_from_rpc(Failed())
-    assert (type(received), str(received), received.hint) == (kind, "what", "next")
+    assert (type(received), str(received)) == (kind, "what")
+    assert received.hint == (kind.default_hint or "the server says: next")
     assert received.details == {"key_id": "ab"}
 
 
@@ -65,6 +67,16 @@ except SystemExit as end:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "0 []"
+
+
+def test_a_peers_text_does_not_steer_the_terminal(capsys):
+    hostile = "ok\x1b]0;title\x07\x1b[2J\u202egnp[bold]x[/y]\nnext"
+    say(hostile)
+    print_table("", ["name"], [[hostile]])
+    shown = capsys.readouterr()
+    for text in (shown.err, shown.out):
+        assert "[bold]x[/y]" in text
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
 
 
 def test_a_failure_with_json_is_one_document(tmp_path):

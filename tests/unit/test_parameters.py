@@ -46,7 +46,7 @@ def specs():
             {
                 "name": "main",
                 "inputs": [
-                    {"typeInfo": {"lweCiphertext": {"encryption": {
+                    {"typeInfo": {"lweCiphertext": {"compression": "seed", "encryption": {
                         "keyId": 0, "variance": 8.442253112932959e-31, "lweDimension": 2048,
                         "modulus": _native()}}}}
                 ],
@@ -99,6 +99,11 @@ KEYSWITCH = ("keyset", "lweKeyswitchKeys", 0, "params")
         _set(("keyset", "lweSecretKeys", 1, "id"), 0),
         _set(("keyset", "packingKeyswitchKeys"), [{}]),
         _set(("circuits",), []),
+        _set((*INPUT[:-2], "plaintext"), {}),
+        _set((*INPUT[:-2], "index"), {}),
+        _set((*INPUT[:-1], "compression"), "paillier"),
+        lambda specs: specs["circuits"].append(specs["circuits"][0]),
+        lambda specs: specs["circuits"][0]["outputs"].append({"typeInfo": {"plaintext": {}}}),
         lambda specs: specs.pop("keyset"),
     ],
 )

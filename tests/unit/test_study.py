@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from blindfit.errors import StudyError
@@ -67,6 +69,17 @@ def test_column_ranges_expand_in_order(study_text):
     names = [name for name, _ in study.schema_.columns()]
     assert names == ["pixel8.x", "pixel9.x", "pixel10.x", "pixel11.x", "side"]
     assert study.schema_.width == 6
+
+
+def test_a_study_of_a_few_bytes_cannot_stand_for_millions_of_columns(study_text):
+    feature = '[[schema.features]]\nname = "x%d_{0..65535}"\nkind = "number"\nmin = 0\nmax = 1\n'
+    bomb = study_text + "".join(feature % number for number in range(2_000))
+    tracemalloc.start()
+    with pytest.raises(StudyError, match="at most 65536 are allowed"):
+        parse_study(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6
 
 
 def test_an_unreadable_file_is_a_study_error(tmp_path):
