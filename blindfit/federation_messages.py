@@ -21,6 +21,7 @@ from blindfit.study import Study
 
 _PARAMETERS, _METRICS, _INSTRUCTION = "parameters", "metrics", "instruction"
 _MAX_ARRAYS = 16
+_MAX_DIMENSIONS = 2  # coefficients; an intercept has one
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,10 @@ def _read_parameters(content: RecordDict) -> list[NDArray[np.generic]]:
 
 def _read_array(array: Array) -> NDArray[np.generic]:
     shape = tuple(array.shape)
+    if len(shape) > _MAX_DIMENSIONS:
+        raise UpdateError(
+            f"an array of {len(shape)} dimensions; at most {_MAX_DIMENSIONS} are read"
+        )
     kind = {"float64": np.float64, "float32": np.float32, "int64": np.int64}.get(array.dtype)
     if kind is None or not all(isinstance(n, int) and n >= 0 for n in shape):
         raise UpdateError(f"an array of {array.dtype!s:.40} {shape!s:.40} is not read")
@@ -94,7 +99,10 @@ def _read_array(array: Array) -> NDArray[np.generic]:
     size = math.prod(shape) * item.itemsize
     if len(array.data) != len(header) + size or not array.data.startswith(header):
         raise UpdateError("an array is not what it declares")
-    return np.frombuffer(array.data, item, offset=len(header)).reshape(shape).copy()
+    try:
+        return np.frombuffer(array.data, item, offset=len(header)).reshape(shape).copy()
+    except (ValueError, OverflowError) as error:  # no bytes, yet a side longer than numpy counts
+        raise UpdateError(f"an array of {shape!s:.60} is not read") from error
 
 
 def _npy_header(shape: tuple[int, ...], item: np.dtype[np.generic]) -> bytes:

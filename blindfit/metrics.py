@@ -48,7 +48,7 @@ class Metrics:
         """R²: 1 is perfect, 0 as good as the mean; NaN where the target does not vary."""
         if not self.rows:
             return float("nan")
-        variation = self.target_squared - self.target**2 / self.rows
+        variation = self.target_squared - self.target * self.target / self.rows
         return 1 - self.squared_error / variation if variation > 0 else float("nan")
 
     def score(self, study: Study) -> float:

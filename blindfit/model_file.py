@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,18 @@ TRUSTED_TYPES = frozenset(
         "sklearn._loss.loss.HalfTweedieLossIdentity",
     }
 )
+# skops 0.5 imports the module that a node names before it audits the types.
+_MODULES = frozenset({"_loss", "builtins", "numpy", "scipy", "sklearn"})
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
 
 
 def write_model(path: Path, estimator: Any) -> None:
@@ -36,22 +51,35 @@ def write_model(path: Path, estimator: Any) -> None:
 
 
 def read_model(path: Path) -> Any:
-    """The estimator in ``path``; its types are audited before anything is constructed.
+    """The estimator in ``path``; its types are audited before anything is imported or made.
 
     Raises `InputError` for a file that is not skops, or that holds a type outside scikit-learn's
     linear models.
     """
-    import zipfile
-
     import skops.io
 
     try:
         data = path.read_bytes()
+        _refuse_foreign_modules(path, data)
         unknown = set(skops.io.get_untrusted_types(data=data)) - TRUSTED_TYPES
         if unknown:
             raise InputError(
                 f"{path} holds types that are not trusted: {', '.join(sorted(unknown))}"
             )
         return skops.io.loads(data, trusted=sorted(TRUSTED_TYPES))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} is not a skops model: {error}") from error
+
+
+def _refuse_foreign_modules(path: Path, data: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        nodes: list[Any] = [json.loads(archive.read("schema.json"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, list):
+            nodes += node
+        elif isinstance(node, dict):
+            nodes += node.values()
+            module = node.get("__module__", "builtins")
+            if not isinstance(module, str) or module.split(".")[0] not in _MODULES:
+                raise InputError(f"{path} holds types that are not trusted: from {module!s:.60}")

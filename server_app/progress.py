@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from blindfit.console import say
+from blindfit.console import printable, say
 from blindfit.events import Event
 
 _COLUMNS = ("round", "participants", "rows", "loss", "score", "seconds", "refused")
@@ -66,7 +67,7 @@ def _print_line(event: Event) -> None:
 
 
 def _cells(event: Event) -> list[str]:
-    refused = "; ".join(f"{name}: {reason}" for name, reason in event["refused"].items())
+    refused = "; ".join(f"{name}: {_line(reason)}" for name, reason in event["refused"].items())
     return [
         str(event["round"]),
         str(len(event["participants"])),
@@ -76,6 +77,11 @@ def _cells(event: Event) -> list[str]:
         f"{event['seconds']:.1f}",
         refused,
     ]
+
+
+def _line(text: str) -> str:
+    """A peer's text in one line, so that it cannot pass for lines of ours."""
+    return printable(" ".join(text.split()))
 
 
 def _score(event: dict[str, Any]) -> str:
@@ -101,7 +107,8 @@ class _LiveTable:
             self._caption = describe(event)
 
     def render(self) -> Table:
-        table = Table(*_COLUMNS, caption=self._caption, caption_justify="left")
+        table = Table(*_COLUMNS, caption=Text(printable(self._caption)), caption_justify="left")
         for number in sorted(self._rounds):
-            table.add_row(*self._rounds[number])
+            # Not strings: rich would read a peer's text as markup.
+            table.add_row(*(Text(printable(cell)) for cell in self._rounds[number]))
         return table

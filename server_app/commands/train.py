@@ -96,8 +96,10 @@ def _warn_if_open(address: str) -> None:
     host, _ = split_address(address)
     if host not in ("127.0.0.1", "::1", "localhost"):
         say(
-            f"warning: Flower's SuperLink has no accounts: whoever reaches {address} can start "
-            "runs and register participants; let a firewall admit your participants only"
+            f"warning: Flower's community edition has no accounts: whoever reaches {address} can "
+            "run any program on this machine as this user, and on every participant's machine, "
+            "next to its rows. Train as a separate user or on a separate machine, without the "
+            "keys of the CA and of the publisher, and let a firewall admit your participants only"
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 
 from blindfit.errors import TrainingError, UpdateError
-from blindfit.federation_messages import read_reply, write_reply
+from blindfit.federation_messages import _npy_header, read_reply, write_reply
 from blindfit.metrics import Metrics
 from server_app.aggregation import Update, average, check_update, total
 
@@ -29,6 +29,16 @@ def test_no_update_is_an_error_and_not_an_empty_model() -> None:
         average([])
 
 
+def test_the_average_of_large_numbers_does_not_overflow() -> None:
+    coefficients, _ = average([update(1.7e308, 300), update(1.7e308, 100)])
+    np.testing.assert_allclose(coefficients, np.full((3, 4), 1.7e308))
+
+
+def test_an_average_that_is_not_finite_is_an_error_and_not_a_model() -> None:
+    with pytest.raises(TrainingError, match="not finite"):
+        average([update(1.0, 300), update(np.inf, 100)])
+
+
 def test_metrics_add_up() -> None:
     merged = total([update(0, 10).metrics, update(0, 30).metrics])
     assert (merged.rows, merged.mean_loss(), merged.accuracy()) == (40, 2.0, 0.5)
@@ -43,6 +53,14 @@ def test_metrics_add_up() -> None:
         ([np.zeros((3, 4), np.float32), np.zeros(3)], Metrics(1, 0.0), "coefficients: float32"),
         ([np.full((3, 4), np.nan), np.zeros(3)], Metrics(1, 0.0), "coefficients: not all .*finite"),
         ([np.zeros((3, 4)), np.full(3, np.inf)], Metrics(1, 0.0), "intercept: not all .*finite"),
+        (
+            [np.zeros((3, 4)), np.full(3, -1.7e308)],
+            Metrics(1, 0.0),
+            "intercept: .* beyond 1e\\+100",
+        ),
+        ([np.zeros((3, 4)), np.zeros(3)], Metrics(1, np.nan), "metric loss is nan"),
+        ([np.zeros((3, 4)), np.zeros(3)], Metrics(1, 0.0, 0, np.inf), "squared_error is inf"),
+        ([np.zeros((3, 4)), np.zeros(3)], Metrics(1, -1.7e308), "metric loss is -1.7e"),
         ([np.zeros((3, 4)), np.zeros(3)], Metrics(0, 0.0), "0 rows"),
         ([np.zeros((3, 4)), np.zeros(3)], Metrics(-5, 0.0), "-5 rows"),
         ([np.zeros((3, 4)), np.zeros(3)], Metrics(10**12, 0.0), "rows; a whole number from 1"),
@@ -78,6 +96,10 @@ def lying(shape: tuple[int, ...], data: bytes) -> RecordDict:
         lying((2,), Array(np.zeros(3)).data),
         lying((3,), b"cposix\nsystem\n(S'true'\ntR."),
         lying((-3,), Array(np.zeros(3)).data),
+        lying((1,) * 33, _npy_header((1,) * 33, np.dtype(np.float64)) + bytes(8)),
+        lying((0, 2**62, 2**62), _npy_header((0, 2**62, 2**62), np.dtype(np.float64))),
+        lying((1,) * 40_000, bytes(8)),
+        lying((0, 2**63), _npy_header((0, 2**63), np.dtype(np.float64))),
         RecordDict({"metrics": MetricRecord({"rows": 3})}),
         RecordDict(),
     ],

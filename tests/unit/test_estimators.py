@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -81,6 +84,27 @@ def test_a_model_survives_its_file(name: str, tmp_path: Path) -> None:
 def test_a_file_with_an_untrusted_type_is_not_constructed(tmp_path: Path) -> None:
     write_model(tmp_path / "model.skops", {"surprise": Path("x")})
     with pytest.raises(InputError, match="not trusted"):
+        read_model(tmp_path / "model.skops")
+
+
+@pytest.mark.parametrize("module", ["this", "sklearnx", "builtins_", ".numpy", "", 7, None])
+def test_a_file_cannot_have_a_module_imported(module: Any, tmp_path: Path) -> None:
+    leaf = {"__class__": "tuple", "__module__": "builtins", "__loader__": "TupleNode"}
+    node = {"__class__": "s", "__module__": module, "__loader__": "SGDNode"}
+    node |= {"content": leaf | {"content": []}, "__reduce__": {"args": leaf | {"content": []}}}
+    outer = leaf | {"content": [node], "protocol": 0, "_skops_version": "0.5.0"}
+    with zipfile.ZipFile(tmp_path / "model.skops", "w") as archive:
+        archive.writestr("schema.json", json.dumps(outer))
+    with pytest.raises(InputError, match="types that are not trusted: from"):
+        read_model(tmp_path / "model.skops")
+    assert "this" not in sys.modules
+
+
+@pytest.mark.parametrize("schema", ["[" * 100_000, "[]", '{"__loader__": "ObjectNode"}', "\x00"])
+def test_a_damaged_schema_is_an_input_error(schema: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.skops", "w") as archive:
+        archive.writestr("schema.json", schema)
+    with pytest.raises(InputError, match="is not a skops model"):
         read_model(tmp_path / "model.skops")
 
 
@@ -166,6 +190,10 @@ def test_classification_loss_is_scikit_learns(classes: int) -> None:
     model = make_estimator(logistic).fit(X, y)
     expected = log_loss(y, model.predict_proba(X))
     assert evaluate(model, logistic, X, y).mean_loss() == pytest.approx(expected)
+
+
+def test_a_target_sum_too_large_to_square_has_no_r2() -> None:
+    assert np.isnan(Metrics(3, 1.0, squared_error=1.0, target=1e200, target_squared=1.0).r2())
 
 
 def test_metrics_of_parts_add_up_to_those_of_the_whole() -> None:

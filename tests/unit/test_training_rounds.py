@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ArrayRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from test_estimators import rows
 
@@ -129,6 +129,28 @@ def test_a_bad_update_is_refused_and_named_and_the_round_goes_on(tmp_path: Path)
         assert line["refused"] == {
             "node 3": "coefficients: float64 (1, 5); the study has float64 (3, 5)"
         }
+    assert np.abs(run.model().coef_).max() < 100
+
+
+def test_what_would_end_the_training_is_refused_and_the_round_goes_on(tmp_path: Path) -> None:
+    study = write_study(tmp_path, "LogisticRegression")
+    many = write_reply(Metrics(10, 1.0, 5))
+    many["parameters"] = ArrayRecord([np.zeros((1,) * 32)])
+    huge = write_reply(Metrics(10, 1.0, 5), [np.full((3, 5), 1.7e308), np.full(3, 1.7e308)])
+    unmeasured = write_reply(Metrics(10, float("nan"), 5), [np.full((3, 5), 1.0), np.full(3, 1.0)])
+    clients = [
+        *halves(tmp_path, study, "LogisticRegression"),
+        *map(replying, (many, huge, unmeasured)),
+    ]
+    run = train_in_process(load_study(study), clients, tmp_path / "run")
+    for line in run.history():
+        assert line["participants"] == ["node 1", "node 2"]
+        assert line["refused"] == {
+            "node 3": "an array of 32 dimensions; at most 2 are read",
+            "node 4": "coefficients: a number is beyond 1e+100",
+            "node 5": "the metric loss is nan, which nothing can be added to",
+        }
+    assert np.isfinite(run.history()[0]["loss"])
     assert np.abs(run.model().coef_).max() < 100
 
 

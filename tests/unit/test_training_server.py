@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from test_estimators import rows
 from test_training_rounds import halves, write_study
 
 from blindfit.address import split_address
 from blindfit.errors import InputError, TrainingError
-from blindfit.events import EventReader, append_event
+from blindfit.events import Event, EventReader, append_event
 from blindfit.study import load_study
 from client_app.probe import is_up
+from server_app.commands.train import _warn_if_open
 from server_app.in_process import train_in_process
 from server_app.local import train_locally
-from server_app.progress import describe
+from server_app.progress import _LiveTable, describe
 from server_app.superlink import Tls
 from server_app.training_run import train_federated, training_record
 
@@ -88,6 +91,49 @@ def test_a_round_reads_as_one_line() -> None:
         "round 2: 2 participants, 1,400 rows, loss 0.5000, accuracy 0.9125, 3.2 s; "
         "refused: carla: no answer within 30 s"
     )
+
+
+HOSTILE = "bye [/x] [red]\x1b[2J\x9b5m\nround 9: fine"
+
+
+def hostile_event() -> Event:
+    return {
+        "event": "round_finished",
+        "round": 1,
+        "participants": ["anna"],
+        "refused": {"carla": HOSTILE},
+        "rows": 1400,
+        "seconds": 3.21,
+        "loss": 0.5,
+        "accuracy": 0.9125,
+        "r2": None,
+    }
+
+
+def test_a_peers_reason_is_shown_as_it_is_and_steers_nothing() -> None:
+    table = _LiveTable()
+    table.take({"event": "waiting", "needed": 2, "present": ["[/y]\x1b[2J"]})
+    table.take(hostile_event())
+    shown = io.StringIO()
+    Console(file=shown, width=200, force_terminal=True, color_system=None).print(table.render())
+    assert "carla: bye [/x] [red]" in shown.getvalue()
+    assert "[/y]" in shown.getvalue()
+    assert "[2J" in shown.getvalue()
+    assert "\x1b[2J" not in shown.getvalue()
+    assert "\x9b" not in shown.getvalue()
+
+
+def test_a_peers_reason_stays_in_its_line() -> None:
+    assert describe(hostile_event()).endswith("carla: bye [/x] [red]�[2J�5m round 9: fine")
+
+
+def test_an_open_address_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    _warn_if_open("127.0.0.1:8443")
+    assert capsys.readouterr().err == ""
+    _warn_if_open("0.0.0.0:8443")
+    warning = capsys.readouterr().err
+    for told in ("run any program on this machine", "every participant's machine", "firewall"):
+        assert told in warning
 
 
 @pytest.mark.parametrize("text", ["localhost", "host:", ":1", "host:0", "host:99999", "host:x"])
