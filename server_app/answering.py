@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NoReturn
 
 from blindfit.errors import AccessError, BlindfitError
 from blindfit.status import status_of, trailing_metadata
@@ -62,6 +62,13 @@ async def answering(context: Any, method: str) -> AsyncIterator[Note]:
         milliseconds = (time.perf_counter() - started) * 1000
         line = (note.tenant, method, note.model, status, milliseconds, note.rows)
         _access.info("tenant=%s method=%s model=%s status=%s ms=%.1f%s", *line)
+
+
+async def refuse(context: Any, method: str, error: BlindfitError) -> NoReturn:
+    """End a call that reaches no handler, and log that; ``method`` with its path."""
+    async with answering(context, method.rpartition("/")[2]):
+        raise error
+    raise error  # `answering` has ended the call by another exception before
 
 
 def internal_error(error: Exception) -> BlindfitError:

@@ -26,9 +26,9 @@ class Limits:
     """How much of anything one server takes on. Times in seconds, sizes in bytes."""
 
     max_message: int = Field(
-        default=64 * MIB,
-        ge=MIB,
-        description="one gRPC message; a row of 784 encrypted features has 19 KB",
+        default=4 * MIB,
+        ge=2 * MIB,  # keys come in chunks of 1 MiB
+        description="one message of a client; at a start raised to the largest published row",
     )
     max_enrollment_message: int = Field(
         default=64 << 10,
@@ -50,6 +50,9 @@ class Limits:
         ge=1,
         description="rows of one tenant over all its calls: others must not starve",
     )
+    calls_per_tenant: int = Field(
+        default=256, ge=1, description="open calls of one tenant, of any kind"
+    )
     run_timeout: float = Field(
         default=300.0, gt=0, description="one run of a circuit; its worker is ended after this"
     )
@@ -69,6 +72,9 @@ class Limits:
     )
     max_evaluation_key: int = Field(default=1024 * MIB, ge=64, description="one evaluation key")
     keys_per_tenant: int = Field(default=32, ge=1, description="evaluation keys of one tenant")
+    refused_keys_per_tenant: int = Field(
+        default=10_000, ge=1, description="revoked keys of one tenant, whose ids are kept for ever"
+    )
     key_bytes_per_tenant: int = Field(
         default=4096 * MIB, ge=64, description="evaluation keys of one tenant, all together"
     )

@@ -12,12 +12,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from blindfit.console import say
+from server_app.admission import Admission
+from server_app.answering import caller
 from server_app.catalogue import Catalogue
 from server_app.config import Config, load_config
 from server_app.database import Database
@@ -27,9 +29,9 @@ from server_app.key_collection import KeyCollection
 from server_app.key_records import KeyRecords
 from server_app.key_uploads import KeyUploads
 from server_app.layout import Layout
-from server_app.listening import Listener
+from server_app.listening import Listener, allow_many_connections
 from server_app.pool import LocalPool
-from server_app.registry import Registry
+from server_app.registry import ModelVersion, Registry
 from server_app.runner import Runner
 from server_app.running import Running, announce, only_daemon
 from server_app.servicer import (
@@ -43,6 +45,9 @@ from server_app.tenants import Tenants
 
 _log = logging.getLogger(__name__)
 _COLLECT_EVERY = 60.0  # seconds
+_MAX_CALLS = 4096  # at once on the tenants' port
+_MAX_ENROLLMENTS = 64  # at once on the enrollment port, which is open to anybody
+_ENVELOPE = 64 << 10  # bytes of a message around its ciphertext
 
 
 def serve_home(
@@ -70,6 +75,7 @@ def serve_home(
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
+    allow_many_connections()
     with only_daemon(layout):
         asyncio.run(Daemon(layout, config, interceptors).serve(as_json=as_json))
 
@@ -113,15 +119,17 @@ class Daemon:
 
     def _listeners(self) -> tuple[Listener, Listener]:
         layout, limits = self._layout, self._config.limits
+        registry = Registry(layout.home)
         main = Listener(
             self._config.listen,
             layout,
-            limits.max_message,
+            message_limit(limits.max_message, registry.versions()),
             TENANT_SERVICES,
             client_certificates=True,
-            interceptors=self._interceptors,
+            max_calls=_MAX_CALLS,
+            interceptors=(self._tenant_admission(), *self._interceptors),
         )
-        catalogue = Catalogue(Registry(layout.home))
+        catalogue = Catalogue(registry)
         keys = EvaluationKeys(self._records, limits)
         services = Services(
             tenants=self._tenants,
@@ -139,10 +147,17 @@ class Daemon:
             limits.max_enrollment_message,
             (ENROLLMENT,),
             client_certificates=False,
-            interceptors=self._interceptors,
+            max_calls=_MAX_ENROLLMENTS,
+            interceptors=(Admission(lambda _: "anybody", _MAX_ENROLLMENTS), *self._interceptors),
         )
         add_enrollment(self._tenants, enrollment.server)
         return main, enrollment
+
+    def _tenant_admission(self) -> Admission:
+        return Admission(
+            lambda context: caller(self._tenants, context).name,
+            self._config.limits.calls_per_tenant,
+        )
 
     async def _signal(self) -> None:
         loop = asyncio.get_running_loop()
@@ -176,6 +191,12 @@ class Daemon:
             if any(asdict(collected).values()):
                 _log.info("collected evaluation keys: %s", asdict(collected))
             await asyncio.sleep(_COLLECT_EVERY)
+
+
+def message_limit(configured: int, versions: Iterable[ModelVersion]) -> int:
+    """Bytes of the largest message that is taken: as configured, or more if a row needs it."""
+    rows = (found.manifest.circuit.input.length + _ENVELOPE for found in versions)
+    return max((configured, *rows))
 
 
 def _tell_ready(home: Path, running: Running, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import true
+from sqlalchemy import delete, true
 
 from blindfit.errors import (
     KeyMismatchError,
@@ -15,7 +15,7 @@ from blindfit.errors import (
 from blindfit.wire_types import KeyState, KeyStatus
 from server_app.config import Limits
 from server_app.database import evaluation_keys as table
-from server_app.key_records import KeyRecords, active_key, get_row, set_state
+from server_app.key_records import KeyRecords, active_key, get_row, is_key, set_state
 from server_app.key_states import REFUSED, check_transition
 from server_app.runner import KeyRef
 
@@ -75,12 +75,19 @@ class EvaluationKeys:
             return self._records.status(get_row(connection, tenant, key_id))
 
     def revoke(self, tenant: str, key_id: str) -> KeyStatus:
-        """Refuse a key for good, then remove its bytes. Harmless when that was done already."""
-        row = self._records.get(tenant, key_id)
-        status = self._records.status(row)
-        if row.state not in REFUSED:
-            status = self._records.change(tenant, key_id, "REVOKED")
+        """Refuse a key for good, then remove its bytes. Harmless when that was done already.
+
+        An upload that was never complete could not be used: it leaves nothing behind.
+        """
+        with self._records.database.writing() as connection:
+            row = get_row(connection, tenant, key_id)
+            if row.state not in REFUSED:
+                set_state(connection, tenant, key_id, "REVOKED", self._records.clock())
+            status = self._records.status(get_row(connection, tenant, key_id))
         self._records.files.remove(tenant, key_id)
+        if row.state == "UPLOADING":
+            with self._records.database.writing() as connection:
+                connection.execute(delete(table).where(is_key(tenant, key_id)))
         return status
 
     def usable(self, tenant: str, key_id: str, params_id: str, *, prove: bool) -> KeyRef:

@@ -47,7 +47,9 @@ class Inference:
                 hint="wait for some of them, or send the rows over one stream",
             )
         async with slots:
-            result = await self._runner.run(_circuit(version), key, call.ciphertext)
+            result = await self._runner.run(
+                _circuit(version), key, call.ciphertext, owner=tenant.name
+            )
         return PredictReply(
             call.request_id,
             call.model,

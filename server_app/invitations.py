@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from blindfit.errors import InputError, InvitationError
 from blindfit.invitation import TENANT_NAME, Invitation
@@ -93,6 +93,15 @@ def find_invitation(connection: Connection, token: str, now: float) -> Row[Any]:
     if row is None or not matches or row.used is not None or row.expires < now:
         raise InvitationError("the invitation is unknown, used or expired")
     return row
+
+
+def cancel_invitations(connection: Connection, name: str, now: float) -> int:
+    """Use up what invitations of a name are left; returns how many could have been used."""
+    left = (invitations.c.tenant == name, invitations.c.used.is_(None))
+    usable = select(func.count()).where(*left, invitations.c.expires >= now)
+    count = int(connection.execute(usable).scalar_one())
+    connection.execute(update(invitations).where(*left).values(used=now))
+    return count
 
 
 def _check_name(connection: Connection, name: str, renews: bool) -> None:

@@ -107,6 +107,12 @@ def held(connection: Connection, tenant: str) -> tuple[int, int]:
     return int(count), int(total)
 
 
+def refused(connection: Connection, tenant: str) -> int:
+    """How many keys of a tenant are refused for good."""
+    which = and_(table.c.tenant == tenant, table.c.state.in_(REFUSED))
+    return int(connection.execute(select(func.count()).where(which)).scalar_one())
+
+
 def set_state(
     connection: Connection,
     tenant: str,

@@ -14,7 +14,7 @@ from blindfit.manifest import SHA256
 from blindfit.wire_types import KeyStatus
 from server_app.config import Limits
 from server_app.database import evaluation_keys as table
-from server_app.key_records import KeyRecords, find_row, get_row, held, is_key
+from server_app.key_records import KeyRecords, find_row, get_row, held, is_key, refused
 from server_app.key_states import REFUSED
 
 SALT_BYTES = 16
@@ -124,6 +124,11 @@ class KeyUploads:
     def _check_quota(self, connection: Connection, tenant: str, size: int) -> None:
         count, total = held(connection, tenant)
         limits = self._limits
+        if refused(connection, tenant) >= limits.refused_keys_per_tenant:
+            raise LimitError(
+                f"{limits.refused_keys_per_tenant} keys of this tenant were revoked already",
+                hint="the operator of the server can raise `refused_keys_per_tenant`",
+            )
         if count >= limits.keys_per_tenant or total + size > limits.key_bytes_per_tenant:
             raise LimitError(
                 f"the server keeps {count} keys of {total} bytes for this tenant already",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,9 +14,17 @@ from grpc_reflection.v1alpha import reflection
 from blindfit.errors import InputError, UnavailableError
 from server_app.layout import Layout
 
-_MAX_CALLS_PER_CONNECTION = 256
-_MAX_CALLS = 4096  # at once on one port; more are refused with RESOURCE_EXHAUSTED
+_MAX_CALLS_PER_CONNECTION = 64
+_HANDSHAKE_MILLISECONDS = 10_000  # else silent connections would stay for two minutes
+_IDLE_MILLISECONDS = 300_000  # a connection without calls; clients connect again by themselves
 _health: Any = health  # its published stubs do not know `aio`
+
+
+class _Health(_health.aio.HealthServicer):  # type: ignore[misc]  # see above
+    """Health that is asked for. Whoever watched would hold a call for ever."""
+
+    async def Watch(self, _request: Any, context: Any) -> None:  # noqa: N802
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "ask with Check, again and again")
 
 
 class Listener:
@@ -29,15 +38,16 @@ class Listener:
         services: Iterable[str],
         *,
         client_certificates: bool,
+        max_calls: int,
         interceptors: Sequence[Any] = (),
     ):
         self.server = aio.server(
             interceptors=interceptors,
             options=_options(max_message),
-            maximum_concurrent_rpcs=_MAX_CALLS,
+            maximum_concurrent_rpcs=max_calls,  # more: RESOURCE_EXHAUSTED
         )
         self._services = ["", *services]
-        self._health = _health.aio.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.server)
@@ -72,6 +82,12 @@ class Listener:
         return f"{host}:{port}"
 
 
+def allow_many_connections() -> None:
+    """Raise the soft limit of open files to the hard one: each connection takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _credentials(layout: Layout, client_certificates: bool) -> Any:
     pair = (layout.key.read_bytes(), layout.certificate.read_bytes())
     if not client_certificates:
@@ -83,8 +99,10 @@ def _credentials(layout: Layout, client_certificates: bool) -> Any:
 def _options(max_message: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", max_message),
-        ("grpc.max_send_message_length", max_message),
+        ("grpc.max_send_message_length", -1),  # what the server says is its own choice
         ("grpc.max_concurrent_streams", _MAX_CALLS_PER_CONNECTION),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MILLISECONDS),
+        ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
         # Else a second daemon could listen on the same port and take every other connection.
         ("grpc.so_reuseport", 0),
         # Clients ping every minute while they wait for a long run. gRPC allows that every five

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections import deque
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 from blindfit.errors import CiphertextError, IntegrityError, LimitError, UnavailableError
 from blindfit.files import private_folder
 from server_app.config import Config
+from server_app.fair_queue import FairQueue
 from server_app.runner import CircuitRef, KeyRef, RunnerStats, RunResult
 from server_app.worker_process import RunTimeoutError, WorkerDiedError, WorkerProcess
 from server_app.worker_protocol import Answer, Job
@@ -34,7 +34,7 @@ class LocalPool:
         self._scratch = scratch
         self._idle: list[WorkerProcess] = []
         self._all: set[WorkerProcess] = set()
-        self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
+        self._waiting: FairQueue[asyncio.Future[WorkerProcess]] = FairQueue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._replaced = 0
         self._closed = False
@@ -47,11 +47,13 @@ class LocalPool:
         private_folder(self._scratch)
         await asyncio.gather(*(self._add_worker() for _ in range(self._config.worker_count)))
 
-    async def run(self, circuit: CircuitRef, key: KeyRef, ciphertext: bytes) -> RunResult:
+    async def run(
+        self, circuit: CircuitRef, key: KeyRef, ciphertext: bytes, owner: str
+    ) -> RunResult:
         """Run one row (see `Runner.run`); retried once when the worker dies."""
         job = self._job(circuit, key)
         for _ in range(_ATTEMPTS):
-            worker = await self._acquire(job)
+            worker = await self._acquire(job, owner)
             work = self._spawn(self._run_on(worker, job, ciphertext, circuit.output_size))
             # A caller that goes away leaves the worker to finish: its pipe must stay in step.
             answer = await asyncio.shield(work)
@@ -62,7 +64,8 @@ class LocalPool:
     async def close(self) -> None:
         """End all workers and fail whoever waits for one."""
         self._closed = True
-        for waiting in self._waiting:
+        while self._waiting:
+            waiting = self._waiting.take()
             if not waiting.done():
                 waiting.set_exception(UnavailableError("the server is shutting down"))
         await asyncio.gather(*(asyncio.to_thread(worker.end) for worker in self._all))
@@ -86,33 +89,32 @@ class LocalPool:
             key_size=key.size,
         )
 
-    async def _acquire(self, job: Job) -> WorkerProcess:
-        """An idle worker, rather one that has the key and the circuit; first come, first served."""
+    async def _acquire(self, job: Job, owner: str) -> WorkerProcess:
+        """An idle worker, rather one that has the key and the circuit; owners take turns."""
         if self._idle:
             best = max(self._idle, key=lambda w: (job.key_id in w.keys, job.circuit in w.circuits))
             self._idle.remove(best)
             return best
         waiting: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
+        self._waiting.put(owner, waiting)
         try:
             await asyncio.wait({waiting}, timeout=self._config.limits.run_timeout)
         except asyncio.CancelledError:
-            self._stop_waiting(waiting)
+            self._stop_waiting(owner, waiting)
             raise
         if not waiting.done():
-            self._stop_waiting(waiting)
+            self._stop_waiting(owner, waiting)
             raise UnavailableError("no worker got free in time: the server is busy")
         return waiting.result()
 
-    def _stop_waiting(self, waiting: asyncio.Future[WorkerProcess]) -> None:
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
+    def _stop_waiting(self, owner: str, waiting: asyncio.Future[WorkerProcess]) -> None:
+        self._waiting.discard(owner, waiting)
         if not waiting.cancel() and waiting.exception() is None:
             self._release(waiting.result())  # it was given a worker in the same instant
 
     def _release(self, worker: WorkerProcess) -> None:
         while self._waiting:
-            waiting = self._waiting.popleft()
+            waiting = self._waiting.take()
             if not waiting.done():
                 waiting.set_result(worker)
                 return
@@ -135,6 +137,9 @@ class LocalPool:
         except RunTimeoutError as error:
             self._replace(worker, "took too long")
             raise LimitError(f"the circuit did not finish within {timeout:.0f} s") from error
+        except Exception:
+            self._replace(worker, "failed")  # its pipe may be out of step
+            raise
         self._release(worker)
         return answer
 

@@ -51,8 +51,12 @@ class Runner(Protocol):
     async def start(self) -> None:
         """Be ready to run; returns when all workers are."""
 
-    async def run(self, circuit: CircuitRef, key: KeyRef, ciphertext: bytes) -> RunResult:
+    async def run(
+        self, circuit: CircuitRef, key: KeyRef, ciphertext: bytes, owner: str
+    ) -> RunResult:
         """Run one encrypted row.
+
+        When rows have to wait, their owners take turns; ``owner`` says nothing else.
 
         Raises `CiphertextError` for a ciphertext that the circuit does not take, `LimitError` when
         the run takes too long, `UnavailableError` when workers died of it or none got free, and

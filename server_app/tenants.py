@@ -19,7 +19,7 @@ from server_app import database as db
 from server_app.authority import sign_request
 from server_app.config import load_config
 from server_app.database import Database
-from server_app.invitations import consume, find_invitation
+from server_app.invitations import cancel_invitations, consume, find_invitation
 from server_app.layout import Layout
 
 
@@ -103,10 +103,14 @@ class Tenants:
         return [_tenant(row) for row in rows]
 
     def revoke(self, name: str) -> None:
-        """Refuse a tenant and all its certificates from now on. Raises `NotFoundError`."""
+        """Refuse a tenant, all its certificates and invitations from now on.
+
+        A name that was only invited can be revoked, too. Raises `NotFoundError`.
+        """
         with self._database.writing() as connection:
+            cancelled = cancel_invitations(connection, name, time.time())
             change = update(db.tenants).where(db.tenants.c.name == name).values(state="revoked")
-            if not connection.execute(change).rowcount:
+            if not connection.execute(change).rowcount and not cancelled:
                 raise NotFoundError(
                     f"there is no tenant {name!r}", hint="see `blindfit-server tenants list`"
                 )

@@ -67,5 +67,5 @@ class Answer:
                 tuple(map(str, document["circuits"])),
                 tuple(map(str, document["keys"])),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"malformed answer: {error}") from error

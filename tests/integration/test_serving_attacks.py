@@ -171,7 +171,7 @@ def test_without_the_frame_a_forged_ciphertext_kills_workers_and_nothing_else(
 def test_an_oversized_message_is_refused(attacker, keys):
     credentials = grpc.ssl_channel_credentials(attacker.ca, attacker.key, attacker.certificate)
     options = [("grpc.max_send_message_length", -1)]
-    request = inference_pb2.PredictRequest(model="small", ciphertext=bytes(65 << 20))
+    request = inference_pb2.PredictRequest(model="small", ciphertext=bytes(5 << 20))
     with (
         grpc.secure_channel(attacker.address, credentials, options=options) as channel,
         pytest.raises(grpc.RpcError) as error,

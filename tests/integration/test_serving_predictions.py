@@ -267,6 +267,33 @@ def test_sigterm_answers_accepted_rows_and_ends_in_time(template, tmp_path):
         assert not (daemon.home / "workers").exists()
 
 
+def test_sigterm_does_not_wait_for_calls_that_only_wait(template, tmp_path):
+    with serving(copy_of(template, tmp_path / "home"), 1) as daemon:
+        client = Client(daemon.home, "watcher")
+        open_port = grpc.ssl_channel_credentials(client.ca)
+        own = grpc.ssl_channel_credentials(client.ca, client.key, client.certificate)
+        held, asked = [], threading.Event()
+        ask = reflection_pb2.ServerReflectionRequest(list_services="")
+
+        def asks_and_waits():
+            yield ask
+            asked.wait(60)
+
+        for address, credentials in ((daemon.address, own), (daemon.enroll_address, open_port)):
+            channel = grpc.secure_channel(address, credentials)
+            stream = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+                asks_and_waits()
+            )
+            next(stream)
+            watching = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            held += [channel, stream, watching]
+        started = time.monotonic()
+        os.kill(daemon.pid, signal.SIGTERM)
+        assert daemon.process.wait(35) == 0
+        assert time.monotonic() - started < 12
+        asked.set()
+
+
 def test_ctrl_c_in_the_terminal_lets_the_workers_finish(template, tmp_path):
     """A terminal sends SIGINT to the whole group, workers and forkserver included."""
     with serving(copy_of(template, tmp_path / "home"), 1) as daemon:

@@ -366,6 +366,25 @@ def test_a_revoked_key_is_refused_for_good_and_its_bytes_are_gone(server):
     assert server.keys.revoke("clinic", key.id).state == "REVOKED"
 
 
+def test_an_upload_that_is_revoked_before_it_is_complete_leaves_nothing(server):
+    key = Key()
+    server.begin(key)
+    assert server.keys.revoke("clinic", key.id).state == "REVOKED"
+    assert server.keys.of_tenant("clinic") == []
+    assert list(server.files.stored()) == []
+
+
+def test_the_ids_of_revoked_keys_are_bounded_for_each_tenant(home):
+    server = Server(home, refused_keys_per_tenant=2)
+    for _ in range(2):
+        key = Key()
+        server.stage(key)
+        server.keys.revoke("clinic", key.id)
+    with pytest.raises(LimitError, match="2 keys of this tenant were revoked"):
+        server.begin(Key())
+    assert server.begin(Key(), "rival").state == "UPLOADING"
+
+
 # -- cleaning up ---------------------------------------------------------------------------------
 
 

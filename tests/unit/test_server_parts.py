@@ -57,7 +57,10 @@ def test_jobs_and_answers_come_back_as_they_were():
         b'{"outcome": "win", "text": "", "seconds": 0, "circuits": [], "keys": []}',
         b'{"outcome": "done", "text": "", "seconds": "x", "circuits": [], "keys": []}',
         b'{"outcome": "done", "text": "", "seconds": 0, "circuits": 5, "keys": []}',
+        b'{"outcome": "done", "text": "", "seconds": %d, "circuits": [], "keys": []}' % 10**400,
+        b'{"outcome": "done", "text": "", "seconds": ' + b"[" * 60_000,
     ],
+    ids=range(9),
 )
 def test_what_no_honest_worker_says_is_a_value_error(content):
     with pytest.raises(ValueError, match=r".*"):

@@ -167,6 +167,26 @@ def test_a_name_that_is_no_name_is_refused(home, name):
         invite(home, name)
 
 
+def test_a_renewal_from_before_the_revocation_does_not_bring_a_tenant_back(home):
+    enroll(home, invite(home, "clinic").token)
+    token = invite(home, "clinic", renews=True).token
+    open_tenants(home).revoke("clinic")
+    with pytest.raises(InvitationError):
+        enroll(home, token)
+    assert [tenant.state for tenant in open_tenants(home).all()] == ["revoked"]
+    assert enroll(home, invite(home, "clinic", renews=True).token)[0] == "clinic"
+
+
+def test_who_was_only_invited_can_be_revoked_and_nobody_else_is(home):
+    token, other = invite(home, "clinic").token, invite(home, "rival").token
+    open_tenants(home).revoke("clinic")
+    with pytest.raises(InvitationError):
+        enroll(home, token)
+    with pytest.raises(NotFoundError):
+        open_tenants(home).revoke("clinic")
+    assert enroll(home, other)[0] == "rival"
+
+
 def test_participants_are_the_active_tenants_with_a_key_on_p384(home):
     key = ec.generate_private_key(ec.SECP384R1())
     for name in ("north", "south"):
