@@ -20,6 +20,7 @@ from blindfit import __version__
 from blindfit.errors import BlindfitError, InputError
 
 _PIPE_WIDTH = 200  # columns
+_INTERRUPTED = 130
 # Controls, and marks that reorder or hide text (Unicode TR 36).
 _CONTROL = frozenset({"Cc", "Cf"})
 
@@ -81,14 +82,16 @@ def run(app: typer.Typer) -> NoReturn:
     """Run a command line and end the process with its exit code (see ``errors.exit_codes``)."""
     try:
         result = app(standalone_mode=False)
+        if result == _INTERRUPTED:  # what Typer makes of Ctrl-C
+            raise KeyboardInterrupt
         sys.exit(result if isinstance(result, int) else 0)
     except BlindfitError as error:
         _report(error.reason, str(error), error.hint)
         _traceback()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        say("interrupted")
-        sys.exit(130)
+        _report("INTERRUPTED", "interrupted", "")
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last resort, in one place
@@ -99,19 +102,24 @@ def _usage_or_unexpected(error: Exception) -> int:
     import click
 
     if isinstance(error, click.exceptions.Abort):
-        say("interrupted")
-        return 130
+        _report("INTERRUPTED", "interrupted", "")
+        return _INTERRUPTED
     if isinstance(error, click.ClickException):
         error.show()
+        _report_json("USAGE", error.format_message(), "see --help")
         return 2
     _report("INTERNAL", f"{type(error).__name__}: {error}", "run it again with --verbose first")
     _traceback()
     return 1
 
 
-def _report(reason: str, message: str, hint: str) -> None:
+def _report_json(reason: str, message: str, hint: str) -> None:
     if "--json" in sys.argv:
         print(json.dumps({"error": {"reason": reason, "message": message, "hint": hint}}))
+
+
+def _report(reason: str, message: str, hint: str) -> None:
+    _report_json(reason, message, hint)
     say(f"error: {message}" + (f"\n  → {hint}" if hint else ""))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from blindfit.errors import RowsError
+from blindfit.errors import InputError, RowsError
 from blindfit.schema import CategoryFeature, NumberFeature, Schema, TextFeature, feature_width
 
 Floats = NDArray[np.float64]
@@ -43,6 +43,8 @@ def encode(rows: pd.DataFrame, schema: Schema, *, out_of_bounds: OutOfBounds = "
     ``out_of_bounds="clip"`` moves numbers to the nearest bound instead; a NaN or
     a text is an error either way.
     """
+    if out_of_bounds not in ("error", "clip"):
+        raise InputError(f"out of bounds: {out_of_bounds!r} is neither error nor clip")
     X = np.empty((len(rows), schema.width), dtype=np.float64)
     clipped: dict[str, int] = {}
     start = 0
@@ -71,7 +73,7 @@ def encode_target(rows: pd.DataFrame, schema: Schema) -> NDArray[Any]:
     if schema.target_range is not None:
         bounds = schema.target_range
         values = _numbers(rows[name], name)
-        _refuse_outside(values, name, bounds.min, bounds.max)
+        _refuse_outside(values, name, bounds.min, bounds.max, "a target is never clipped")
         return values
     classes = np.asarray(schema.classes)
     if classes.dtype.kind in "iu":
@@ -106,15 +108,12 @@ def _numbers(column: pd.Series, name: str) -> Floats:
     return values
 
 
-def _refuse_outside(values: Floats, name: str, low: float, high: float) -> None:
+def _refuse_outside(values: Floats, name: str, low: float, high: float, hint: str) -> None:
     outside = (values < low) | (values > high)
     if outside.any():
         row = int(np.argmax(outside))
         bound = f"below min {low:g}" if values[row] < low else f"above max {high:g}"
-        raise RowsError(
-            f"row {row + 1}, column {name}: {values[row]:g} is {bound}",
-            hint="correct the row, or pass `--out-of-bounds clip` to move it to the bound",
-        )
+        raise RowsError(f"row {row + 1}, column {name}: {values[row]:g} is {bound}", hint=hint)
 
 
 def _scaled(
@@ -122,13 +121,14 @@ def _scaled(
 ) -> tuple[Floats, int]:
     values = _numbers(column, name)
     if out_of_bounds == "error":
-        _refuse_outside(values, name, low, high)
+        hint = "correct the row, or pass `--out-of-bounds clip` to move it to the bound"
+        _refuse_outside(values, name, low, high, hint)
     outside = int(((values < low) | (values > high)).sum())
     return np.clip((values - low) / (high - low), 0.0, 1.0), outside
 
 
 def _one_hot(column: pd.Series, name: str, feature: CategoryFeature) -> Floats:
-    values = column.astype(str).to_numpy(dtype=object)
+    values = column.map(_category).to_numpy(dtype=object)
     codes = pd.Index(feature.categories).get_indexer(pd.Index(values))
     if (codes < 0).any():
         row = int(np.argmax(codes < 0))
@@ -138,6 +138,11 @@ def _one_hot(column: pd.Series, name: str, feature: CategoryFeature) -> Floats:
         )
     one_hot: Floats = np.eye(len(feature.categories))[codes]
     return one_hot
+
+
+def _category(value: Any) -> str:
+    # An array of numbers has no other way to say category 2 than 2.0.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _hashed(column: pd.Series, name: str, feature: TextFeature) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -43,9 +45,29 @@ def _read_csv(path: Path, schema: Schema) -> pd.DataFrame:
     numbers = {name for name, f in schema.columns() if isinstance(f, NumberFeature)}
     if not schema.is_classification or isinstance((schema.classes or ("",))[0], int):
         numbers.add(schema.target)
-    header = pd.read_csv(path, nrows=0).columns
+    header = _csv_header(path)
+    wanted = {name for name, _ in schema.columns()} | {schema.target}
+    twice = sorted({name for name in header if header.count(name) > 1} & wanted)
+    if twice:
+        raise ValueError(f"the column {twice[0]} is there twice")
     texts = {name: str for name in header if name not in numbers}
-    return pd.read_csv(path, dtype=texts, keep_default_na=False, low_memory=False)
+    with warnings.catch_warnings():
+        # A row with more fields than the header would shift every column; pandas only warns.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(
+                path, dtype=texts, keep_default_na=False, low_memory=False, index_col=False
+            )
+        except pd.errors.ParserWarning as warning:
+            raise ValueError("rows have more fields than the header") from warning
+
+
+def _csv_header(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header = next(csv.reader(file), None)
+    if not header:
+        raise ValueError("it is empty")
+    return header
 
 
 def _read_parquet(path: Path, schema: Schema) -> pd.DataFrame:

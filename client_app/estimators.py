@@ -8,6 +8,7 @@ They are trained elsewhere: ``fit`` only connects, so that they can stand at the
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +22,7 @@ from sklearn.utils.metaestimators import available_if
 from blindfit.console import read_passphrase
 from blindfit.errors import InputError
 from blindfit.home import resolve_home
+from blindfit.schema import Schema
 from client_app.outputs import Predictions
 from client_app.session import Session
 
@@ -75,6 +77,11 @@ class _EncryptedEstimator(BaseEstimator):  # type: ignore[misc]
             version=self.version,
             address=self.server,
         )
+        try:
+            self._require_kind(session.manifest.schema_)
+        except InputError:
+            session.close()
+            raise
         self._session = session
         self._closer = weakref.finalize(self, session.close)
         schema = session.manifest.schema_
@@ -110,7 +117,15 @@ class _EncryptedEstimator(BaseEstimator):  # type: ignore[misc]
                     f"X has shape {array.shape}; the model takes (n, {self.n_features_in_})"
                 )
             table = pd.DataFrame(array, columns=list(self.feature_names_in_))
-        return session.predict(table, out_of_bounds=self.out_of_bounds).predictions  # type: ignore[arg-type]
+        answer = session.predict(table, out_of_bounds=self.out_of_bounds)  # type: ignore[arg-type]
+        if answer.warning:
+            warnings.warn(answer.warning, stacklevel=3)
+        return answer.predictions
+
+    def _require_kind(self, schema: Schema) -> None:
+        if schema.is_classification != isinstance(self, ClassifierMixin):
+            other = "EncryptedClassifier" if schema.is_classification else "EncryptedRegressor"
+            raise InputError(f"{self.model} is served for {other}")
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels or values (n,) of rows ``X`` (n, columns), computed encrypted."""
@@ -118,9 +133,9 @@ class _EncryptedEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 def _has_probabilities(estimator: Any) -> bool:
-    if estimator._opened().manifest.output == "scores":
-        raise AttributeError("this model's estimator has no probabilities")
-    return True
+    # Asking must not connect: `available_if` would hide every error as a missing attribute.
+    session = estimator.__dict__.get("_session")
+    return session is None or session.manifest.output != "scores"
 
 
 class EncryptedClassifier(ClassifierMixin, _EncryptedEstimator):  # type: ignore[misc]
@@ -131,7 +146,7 @@ class EncryptedClassifier(ClassifierMixin, _EncryptedEstimator):  # type: ignore
         """Probabilities (n, classes) in the order of ``classes_``."""
         probabilities = self._predictions(X).probabilities
         if probabilities is None:
-            raise InputError("this model's estimator has no probabilities")
+            raise AttributeError("this model's estimator has no probabilities")
         return probabilities
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.channel import ServerChannel
-from blindfit.errors import BlindfitError, UnavailableError
+from blindfit.errors import BlindfitError, RowsError, UnavailableError
 from blindfit.manifest import Manifest
 from blindfit.wire_types import PredictCall, PredictReply
 from keys.cipher import Decrypted
@@ -67,6 +67,8 @@ class Pipeline:
         Raises `BlindfitError`: at once for what a retry cannot repair, and after five attempts in
         a row without progress for what is unavailable.
         """
+        if not len(X):
+            raise RowsError("there are no rows to predict")
         traffic = Traffic()
         started = time.perf_counter()
         done: dict[int, Decrypted] = {}

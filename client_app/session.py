@@ -127,6 +127,9 @@ def open_keyset(home: Path, bundle: Bundle, passphrase: Callable[[], bytes]) -> 
     if primary is None:
         raise KeyStateError(f"there are no keys for {manifest.model}", hint=create)
     if primary.params_id != manifest.circuit.params_id:
+        # Another version of the model may have been given keys for its own parameters.
+        primary = store.active(manifest.circuit.params_id)
+    if primary is None:
         raise KeyMismatchError(
             f"version {manifest.version} of {manifest.model} needs other keys than these",
             hint=create,

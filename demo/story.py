@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from blindfit.console import say
+from blindfit.errors import BlindfitError
 from blindfit.preprocessing import encode, encode_target
 from blindfit.rows import read_rows
 from blindfit.study import Study, load_study
@@ -196,7 +197,12 @@ def _predict_during(story: Story, session: Session) -> None:
     known = story.answers[session.key_id][0].quantized
     start = story.rotation.predictions_during % (len(story.rows) - _BATCH)
     batch = slice(start, start + _BATCH)
-    answer = session.predict(story.rows.iloc[batch].reset_index(drop=True))
+    story.rotation.predictions_during += _BATCH
+    try:
+        answer = session.predict(story.rows.iloc[batch].reset_index(drop=True))
+    except BlindfitError as error:
+        say(f"    a batch failed: {error}")
+        story.rotation.failed += _BATCH
+        return
     wrong = (answer.quantized != known[batch]).any(axis=1)
-    story.rotation.predictions_during += len(wrong)
     story.rotation.failed += int(wrong.sum())

@@ -56,6 +56,7 @@ class CipherPool:
                 _result(_receive(connection))
                 self._idle.put(connection)
         except BaseException:
+            self._host.kill()  # it may import Concrete for seconds, and holds nothing to save
             self.close()
             raise
 

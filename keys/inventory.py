@@ -66,7 +66,7 @@ class Inventory:
         kept = [m for m in record.models if m not in models]
         changed = changed.with_record(replace(record, models=(*kept, *models)))
         primary = {**self.primary, **dict.fromkeys(models, key_id)}
-        for replaced in self._replaced(primary, key_id):
+        for replaced in self._replaced(key_id):
             changed = changed.with_state(replaced, KeyState.DEACTIVATED)
         return replace(changed, primary=primary)
 
@@ -82,14 +82,16 @@ class Inventory:
     def _is_active(self, key_id: str) -> bool:
         return self.records[key_id].state is KeyState.ACTIVE
 
-    def _replaced(self, primary: Mapping[str, str], key_id: str) -> list[str]:
-        """ACTIVE keys that ``primary`` leaves without a model, or that share the parameters."""
+    def _replaced(self, key_id: str) -> list[str]:
+        """ACTIVE keys of the same parameters: the server has one active key of each.
+
+        Keys of other parameters stay active: other versions of a model may be served with them.
+        """
         params_id = self.records[key_id].params_id
-        idle = set(self.primary.values()) - set(primary.values())
         return [
             k
             for k, record in self.records.items()
-            if k != key_id and self._is_active(k) and (k in idle or record.params_id == params_id)
+            if k != key_id and self._is_active(k) and record.params_id == params_id
         ]
 
 

@@ -18,6 +18,7 @@ from blindfit.frame import Frame
 from blindfit.manifest import Circuit, Gate, Probes
 from blindfit.parameters import check_security_floor, params_id
 from server_app.calibration import boundary_and_random_rows, calibration_rows
+from server_app.linking import check_temporary_folder
 from server_app.quantize import quantized_model, quantized_outputs
 
 Floats = NDArray[np.float64]
@@ -60,6 +61,7 @@ def compile_model(
     ``estimator`` takes encoded rows (``width`` columns in [0, 1]). Raises `PublishError` when it
     cannot be compiled or when the gate finds one row on which the encrypted result differs.
     """
+    check_temporary_folder()
     load_concrete()
     from concrete.ml.deployment import FHEModelDev
 

@@ -29,6 +29,7 @@ from server_app.key_collection import KeyCollection
 from server_app.key_records import KeyRecords
 from server_app.key_uploads import KeyUploads
 from server_app.layout import Layout
+from server_app.linking import linkable_folder
 from server_app.listening import Listener, allow_many_connections
 from server_app.pool import LocalPool
 from server_app.registry import ModelVersion, Registry
@@ -93,7 +94,7 @@ class Daemon:
         limits = config.limits
         self._tenants = Tenants(layout.home, self._database, limits.certificate_lifetime)
         self._records = KeyRecords.open(layout, self._database)
-        self._runner: Runner = LocalPool(config, layout.workers)
+        self._runner: Runner = LocalPool(config, linkable_folder(layout.workers))
 
     async def serve(self, *, as_json: bool) -> None:
         """Start, tell when ready, and serve until a signal."""

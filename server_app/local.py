@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -14,27 +15,31 @@ from blindfit.dataset import load
 from blindfit.errors import TrainingError
 from blindfit.estimators import make_estimator
 from blindfit.events import finite
+from blindfit.files import private_folder
 from blindfit.metrics import evaluate
+from blindfit.model_file import write_model
+from blindfit.preprocessing import OutOfBounds
 from blindfit.study import Study
 
 
 @dataclass(frozen=True)
 class LocalFit:
-    """A fitted estimator, the record of its training, and what the person should know."""
+    """A fitted estimator, the record of its training, what to tell, and where it is kept."""
 
     estimator: Any
     training: dict[str, Any]
     warning: str
+    folder: Path
 
 
-def train_locally(study: Study, path: Path) -> LocalFit:
-    """Fit the study's estimator on the rows in ``path``.
+def train_locally(home: Path, study: Study, path: Path, out_of_bounds: str = "error") -> LocalFit:
+    """Fit the study's estimator on the rows in ``path``, and keep it below ``home``.
 
     Raises `RowsError` for rows that break the schema, and `TrainingError` when scikit-learn cannot
     fit them or they lack a class of the study.
     """
     started = time.monotonic()
-    data, estimator = load(study, path), make_estimator(study)
+    data, estimator = load(study, path, cast(OutOfBounds, out_of_bounds)), make_estimator(study)
     present = set(data.y.tolist())
     absent = [str(label) for label in study.schema_.classes or () if label not in present]
     if absent:
@@ -66,4 +71,13 @@ def train_locally(study: Study, path: Path) -> LocalFit:
             }
         ],
     }
-    return LocalFit(estimator, training, "; ".join(str(w.message).split("\n")[0] for w in caught))
+    told = [data.warning, *(str(w.message).split("\n")[0] for w in caught)]
+    folder = _keep(home, study, estimator)
+    return LocalFit(estimator, training, "; ".join(filter(None, told)), folder)
+
+
+def _keep(home: Path, study: Study, estimator: Any) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    folder = private_folder(home / "local" / study.name / stamp)
+    write_model(folder / "model.skops", estimator)
+    return folder

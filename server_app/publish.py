@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from blindfit import __version__
 from blindfit.bundle import CLIENT_ZIP, MANIFEST, SERVER_ZIP, SIGNATURE
 from blindfit.errors import PublishError
 from blindfit.files import write_exclusive
-from blindfit.manifest import FileEntry, Manifest
+from blindfit.manifest import MODEL_NAME, FileEntry, Manifest
 from blindfit.model_file import read_model, write_model
 from blindfit.schema import Schema
 from blindfit.signing import sign_manifest
@@ -94,7 +95,13 @@ def publish_estimator(
     from server_app.authority import load_publisher_key
     from server_app.registry import Registry
 
+    if not re.fullmatch(MODEL_NAME, name):
+        raise PublishError(
+            f"{name!r} cannot be a model's name", hint="use a-z 0-9 . _ - and at most 63 of them"
+        )
+    home = Path(home)
     _check_classes(estimator, schema)
+    _check_outputs(estimator, schema)
     key = load_publisher_key(home)
     registry = Registry(home)
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=registry.root) as staging:
@@ -145,6 +152,17 @@ def _check_classes(estimator: Any, schema: Schema) -> None:
     given = None if classes is None else tuple(classes.tolist())
     if given != schema.classes:
         raise PublishError(f"the model's classes are {given}, the schema's {schema.classes}")
+
+
+def _check_outputs(estimator: Any, schema: Schema) -> None:
+    coefficients = getattr(estimator, "coef_", None)
+    if coefficients is None:
+        return  # a tree has none; what it predicts are its classes or one value
+    outputs = coefficients.shape[0] if coefficients.ndim == 2 else 1
+    classes = len(schema.classes or ())
+    expected = classes if classes > 2 else 1
+    if outputs != expected:
+        raise PublishError(f"the model has {outputs} outputs; the schema needs {expected}")
 
 
 def _save_model(estimator: Any, folder: Path) -> None:

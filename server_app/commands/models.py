@@ -73,10 +73,12 @@ def import_model(
     as_json: JsonOption = False,
 ) -> None:
     """Publish a model that was trained elsewhere."""
+    from blindfit.flower_process import sigterm_as_interrupt
     from blindfit.home import resolve_home
     from server_app.publish import import_model
 
-    published = import_model(resolve_home(home), file, study, report=say)
+    with sigterm_as_interrupt():
+        published = import_model(resolve_home(home), file, study, report=say)
     document = {
         "model": published.model,
         "version": published.version,

@@ -66,6 +66,8 @@ def invite(
     path = Path(f"{name}.invitation") if out is None else out
     if path.exists():
         raise InputError(f"{path} exists already", hint="choose another file with --out")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a folder", hint="make it, or choose another --out")
     invitation = invite(
         resolve_home(home), name, model or None, renews=renew, participant=participant
     )

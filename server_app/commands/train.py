@@ -13,7 +13,7 @@ from blindfit.console import HomeOption, JsonOption, emit, say
 if TYPE_CHECKING:
     from blindfit.study import Study
 
-Trained = tuple[Any, dict[str, Any], str]  # estimator, training record, the run's folder or ""
+Trained = tuple[Any, dict[str, Any], str]  # estimator, training record, the run's folder
 
 
 def train(
@@ -32,6 +32,9 @@ def train(
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Publish the model when it is trained.")
     ] = True,
+    out_of_bounds: Annotated[
+        str, typer.Option(help="With --local: error or clip for values outside the bounds.")
+    ] = "error",
     as_json: JsonOption = False,
 ) -> None:
     """Train a study with its participants, round by round, and publish the model.
@@ -41,35 +44,38 @@ def train(
     from blindfit.flower_process import sigterm_as_interrupt
     from blindfit.home import resolve_home
     from blindfit.study import load_study
+    from server_app.layout import Layout
 
     folder, contract = resolve_home(home), load_study(study)
     started = time.monotonic()
     with sigterm_as_interrupt():
         if local is not None:
-            trained = _locally(contract, local)
+            if publish:
+                Layout.existing(folder)  # rather than find out after the training
+            trained = _locally(folder, contract, local, out_of_bounds)
         else:
             trained = _federated(folder, contract, participant or [], address)
-    estimator, training, run = trained
-    seconds = {"training": round(time.monotonic() - started, 3)}
-    document: dict[str, Any] = {
-        "study": contract.name,
-        "run": run or None,
-        "training": training,
-        "seconds": seconds,
-    }
-    if publish:
-        document |= _publish(folder, contract, estimator, training)
-        seconds["publishing"] = round(time.monotonic() - started - seconds["training"], 3)
+        estimator, training, run = trained
+        seconds = {"training": round(time.monotonic() - started, 3)}
+        document: dict[str, Any] = {
+            "study": contract.name,
+            "run": run,
+            "training": training,
+            "seconds": seconds,
+        }
+        if publish:
+            document |= _publish(folder, contract, estimator, training)
+            seconds["publishing"] = round(time.monotonic() - started - seconds["training"], 3)
     emit(document, as_json, lambda: _summarize(document))
 
 
-def _locally(study: Study, file: Path) -> Trained:
+def _locally(home: Path, study: Study, file: Path, out_of_bounds: str) -> Trained:
     from server_app.local import train_locally
 
-    fit = train_locally(study, file)
+    fit = train_locally(home, study, file, out_of_bounds)
     if fit.warning:
         say(f"warning: {fit.warning}")
-    return fit.estimator, fit.training, ""
+    return fit.estimator, fit.training, str(fit.folder)
 
 
 def _federated(home: Path, study: Study, files: list[Path], address: str | None) -> Trained:
@@ -125,5 +131,5 @@ def _summarize(document: dict[str, Any]) -> None:
     )
     if "version" in document:
         print(f"published as version {document['version']} of {document['model']}")
-    elif document["run"]:
+    else:
         print(f"the model is {document['run']}/model.skops")

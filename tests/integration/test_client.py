@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from blindfit.errors import KeyStateError, PassphraseError, RowsError, UnknownModelError
+from blindfit.errors import InputError, KeyStateError, PassphraseError, RowsError, UnknownModelError
 from blindfit.schema import Schema
 from client_app.estimators import EncryptedClassifier, EncryptedRegressor
 from client_app.session import Session
-from demo.deployment import PASSPHRASE
+from demo.deployment import PASSPHRASE, Deployment
 from demo.programs import command, environment
 from server_app.publish import publish_estimator
 
@@ -184,6 +185,23 @@ def test_a_restarted_server_costs_no_prediction(models, deployment, home):
     assert during.quantized.tolist() == before.quantized.tolist()
 
 
+def test_estimators_tell_what_is_wrong_instead_of_hiding_it(models, options):
+    wrong = EncryptedClassifier(model="absent", **options)
+    with pytest.raises(UnknownModelError):
+        wrong.predict_proba(table(1))
+    with pytest.raises(InputError, match="served for EncryptedClassifier"):
+        EncryptedRegressor(model="client-class", **options).predict(table(1))
+    with (
+        pytest.raises(RowsError, match="no rows"),
+        closing(
+            EncryptedRegressor(model="client-value", out_of_bounds="clip", **options)
+        ) as regressor,
+    ):
+        with pytest.warns(UserWarning, match=r"1 values were outside .* b \(1\)"):
+            regressor.predict(table(1).assign(b=101.0))
+        regressor.predict(table(1)[:0])
+
+
 def test_errors_name_what_to_do(models, deployment, home, tmp_path):
     with pytest.raises(PassphraseError):
         Session.open(home, "client-class", lambda: b"wrong")
@@ -215,3 +233,12 @@ def test_doctor_finds_everything_in_order(models, home):
     done = run("blindfit-client", "doctor", "--home", home, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["healthy"] is True
+
+
+def test_homes_with_spaces_serve_and_predict(tmp_path, concrete):
+    model = Ridge().fit(clear_rows(table(50)), np.arange(50))
+    with Deployment(tmp_path / "a b", workers=1) as spaced:
+        publish_estimator(spaced.server, "spaced", VALUES, model)
+        spaced.enroll("client")
+        # Creating keys proves them by an encrypted round trip through a worker.
+        assert spaced.keys("create", "client", "spaced")

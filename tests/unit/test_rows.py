@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blindfit.errors import RowsError
+from blindfit.errors import InputError, RowsError
 from blindfit.preprocessing import encode, encode_target
 from blindfit.rows import read_rows
 from blindfit.study import parse_study
@@ -98,6 +98,39 @@ def test_a_missing_column_is_named(rows, study, tmp_path):
     rows.drop(columns="side").to_csv(path)
     with pytest.raises(RowsError, match="the columns side are missing"):
         read_rows(path, study.schema_, with_target=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("radius,side\n1,left,7\n2,left,7\n", "more fields than the header"),
+        ("radius,radius,side\n1,2,left\n", "the column radius is there twice"),
+    ],
+)
+def test_a_csv_whose_columns_would_shift_is_refused(study, tmp_path, text, message):
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    with pytest.raises(RowsError, match=message):
+        read_rows(path, study.schema_, with_target=False)
+
+
+def test_a_comma_at_the_end_of_every_line_shifts_nothing(study, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("radius,side\n1,left,\n2,right,\n")
+    table = read_rows(path, study.schema_, with_target=False)
+    assert encode(table, study.schema_).X.tolist() == [[0.1, 1, 0], [0.2, 0, 1]]
+
+
+def test_a_number_may_stand_for_a_category_of_its_digits(study_text):
+    study = parse_study(study_text.replace('["left", "right"]', '["1", "2"]'))
+    X = np.array([[1.0, 2.0], [1.0, 1.0]])
+    table = pd.DataFrame(X, columns=["radius", "side"])
+    assert encode(table, study.schema_).X.tolist() == [[0.1, 0, 1], [0.1, 1, 0]]
+
+
+def test_what_to_do_with_values_outside_is_said_exactly(rows, study):
+    with pytest.raises(InputError, match="'klip' is neither error nor clip"):
+        encode(rows, study.schema_, out_of_bounds="klip")
 
 
 def test_a_category_called_na_is_not_a_missing_value(study_text, tmp_path):

@@ -14,7 +14,9 @@ from test_training_rounds import halves, write_study
 
 from blindfit.address import split_address
 from blindfit.errors import InputError, TrainingError
+from blindfit.estimators import get_parameters
 from blindfit.events import Event, EventReader, append_event
+from blindfit.model_file import read_model
 from blindfit.study import load_study
 from client_app.probe import is_up
 from server_app.commands.train import _warn_if_open
@@ -29,7 +31,10 @@ def test_local_training_is_the_plain_fit(tmp_path: Path) -> None:
     study = load_study(write_study(tmp_path, "LogisticRegression"))
     X, y = rows("LogisticRegression")
     np.savez(tmp_path / "rows.npz", X=X, y=y)
-    fit = train_locally(study, tmp_path / "rows.npz")
+    fit = train_locally(tmp_path, study, tmp_path / "rows.npz")
+    assert get_parameters(read_model(fit.folder / "model.skops"))[0].tolist() == (
+        get_parameters(fit.estimator)[0].tolist()
+    )
     assert fit.training["history"][0]["accuracy"] == pytest.approx(fit.estimator.score(X, y))
     assert (fit.training["algorithm"], fit.training["rows"]) == ("local", 200)
 
@@ -39,7 +44,7 @@ def test_local_training_names_a_class_without_rows(tmp_path: Path) -> None:
     X, y = rows("LinearSVC")
     np.savez(tmp_path / "rows.npz", X=X[y != 1], y=y[y != 1])
     with pytest.raises(TrainingError, match="no row of the classes 1"):
-        train_locally(study, tmp_path / "rows.npz")
+        train_locally(tmp_path, study, tmp_path / "rows.npz")
 
 
 def test_the_published_record_counts_participants_and_names_none(tmp_path: Path) -> None:
