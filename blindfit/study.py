@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from blindfit.errors import StudyError
+from blindfit.manifest import MODEL_NAME
 from blindfit.schema import Schema, Strict
 
 EstimatorName = Literal[
@@ -35,7 +36,7 @@ _DIGEST_CONTEXT = b"blindfit study v1\n"
 class StudySection(Strict):
     """``[study]``: what it is called."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
+    name: str = Field(pattern=MODEL_NAME)
 
 
 class ModelSection(Strict):

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from server_app.quantize import is_linear
+
 Floats = NDArray[np.float64]
 
 
@@ -44,7 +46,7 @@ def calibration_rows(quantized: Any, width: int) -> Floats:
     Trees compare quantized inputs, which are clipped to their bits, so they cannot overflow: the
     range of each input is enough.
     """
-    if hasattr(quantized, "_q_weights"):
+    if is_linear(quantized):
         zero_point = int(np.asarray(quantized._weight_quantizer.zero_point))
         return worst_case_rows(quantized._q_weights, zero_point)
     return np.concatenate(

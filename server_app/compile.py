@@ -19,7 +19,7 @@ from blindfit.manifest import Circuit, Gate, Probes
 from blindfit.parameters import check_security_floor, params_id
 from server_app.calibration import boundary_and_random_rows, calibration_rows
 from server_app.linking import check_temporary_folder
-from server_app.quantize import quantized_model, quantized_outputs
+from server_app.quantize import is_linear, quantized_model, quantized_outputs
 
 Floats = NDArray[np.float64]
 Calibrate = Callable[[Any, int], Floats]
@@ -96,7 +96,7 @@ def compile_model(
 
 
 def _gate_rows(quantized: Any, width: int) -> Floats:
-    if not hasattr(quantized, "_q_weights"):
+    if not is_linear(quantized):
         return boundary_and_random_rows(width, _GATE_TREE_ROWS, seed=1)
     worst = calibration_rows(quantized, width)
     step = max(1, -(-len(worst) // _GATE_WORST_ROWS))

@@ -26,7 +26,7 @@ def quantized_model(estimator: Any, width: int, n_bits: int) -> Any:
     encoded row (``width`` columns). Raises `PublishError` for what cannot be converted.
     """
     if is_concrete(estimator):
-        if not hasattr(estimator, "_q_weights"):
+        if not is_linear(estimator):
             return estimator  # a tree: its quantizers belong to its thresholds
         estimator = estimator.sklearn_model
     load_concrete()
@@ -53,10 +53,15 @@ def quantized_outputs(model: Any, X: NDArray[np.float64]) -> NDArray[np.int64]:
     return outputs
 
 
+def is_linear(model: Any) -> bool:
+    """Whether a Concrete ML model is a weighted sum, and not trees."""
+    return hasattr(model, "_q_weights")
+
+
 def output_kind(estimator: Any) -> Output:
     """How the client turns decrypted scores into probabilities or values, as scikit-learn does."""
     if is_concrete(estimator):
-        if not hasattr(estimator, "_q_weights"):
+        if not is_linear(estimator):
             return "concrete"
         estimator = estimator.sklearn_model
     name = type(estimator).__name__

@@ -6,7 +6,6 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from blindfit.address import split_address
@@ -53,12 +52,7 @@ class SuperLink:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self._process.stop()
         # It holds every participant's readable updates, which nobody needs any more.
         for file in self._folder.glob(f"{_DATABASE}*"):
