@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m bench [--only mnist|serve|cli] [--data mnist.npz]``."""
+"""Run the benchmarks: ``python -m bench [--only cli|keys|serve|mnist] [--data mnist.npz]``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.cli import measure_cli
 from bench.entries import FOLDER, Entry, write_entries
+from bench.keys import measure_keys
 from bench.mnist import measure_mnist
 from bench.serve import measure_serve
 from blindfit.console import print_table, say
@@ -16,6 +17,7 @@ from blindfit.console import print_table, say
 PARTS: dict[str, Callable[[Path, Path | None], list[Entry]]] = {
     "cli": measure_cli,
     "serve": measure_serve,
+    "keys": measure_keys,
     "mnist": measure_mnist,
 }
 

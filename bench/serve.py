@@ -24,7 +24,7 @@ from client_app.session import connect
 from demo.deployment import PASSPHRASE, Deployment
 from keys.cipher import Cipher
 from keys.identity import load_identity
-from keys.store import KeyStore
+from keys.unlocking import unlock_store
 from server_app.publish import publish_estimator
 
 _MODEL = "linear784"
@@ -76,11 +76,11 @@ def _target(deployment: Deployment, home: Path) -> Target:
     from concrete.ml.deployment import FHEModelServer
 
     identity = load_identity(home)
-    store = KeyStore(home / "keys")
+    store = unlock_store(home, PASSPHRASE.encode)
     primary = store.primary(_MODEL)
     if primary is None:
         raise RuntimeError("the client has no keys")
-    keyset = store.open(primary.key_id, PASSPHRASE.encode())
+    keyset = store.open(primary.key_id)
     with connect(identity) as channel:
         bundle = fetch_bundle(channel, home, identity.publisher_key, _MODEL)
     cipher = Cipher(bundle.folder, keyset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 import grpc
 
 from blindfit.errors import BlindfitError, BundleError, ResponseMismatchError, UnavailableError
+from blindfit.key_id import compute_key_id
 from blindfit.status import error_from_detail, error_from_rpc
+from blindfit.upload_window import UploadWindow
 from blindfit.v1 import (
-    common_pb2,
+    certificates_pb2,
+    certificates_pb2_grpc,
     enrollment_pb2,
     enrollment_pb2_grpc,
     evaluation_keys_pb2,
@@ -34,11 +37,11 @@ from blindfit.wire_types import Enrolled, KeyStatus, ModelSummary, PredictCall, 
 
 T = TypeVar("T")
 
-CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = 64 << 20
 SHORT = 30.0  # seconds, for calls that only look something up
 LONG = 600.0  # seconds, for transfers and computations
-_ATTEMPTS = 3
+_UPLOAD_ATTEMPTS = 6  # without a byte of progress
+_UPLOAD_PAUSE = 0.3  # seconds before the second attempt, doubled with each
 
 # Only calls that change nothing, or that say the same when repeated, are retried by gRPC itself.
 _RETRIES = """{"methodConfig": [{
@@ -54,6 +57,9 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", _RETRIES),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # Else calls fail for up to two minutes after a server is there again.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 3_000),
 ]
 
 
@@ -78,6 +84,7 @@ class ServerChannel:
         self._models = models_pb2_grpc.ModelsStub(channel)
         self._keys = evaluation_keys_pb2_grpc.EvaluationKeysStub(channel)
         self._inference = inference_pb2_grpc.InferenceStub(channel)
+        self._certificates = certificates_pb2_grpc.CertificatesStub(channel)
 
     @classmethod
     def connect(
@@ -134,36 +141,66 @@ class ServerChannel:
     # -- evaluation keys -------------------------------------------------------------------------
 
     def upload_key(
-        self, key_id: str, params_id: str, salt: bytes, evaluation_keys: bytes
+        self,
+        key_id: str,
+        params_id: str,
+        salt: bytes,
+        evaluation_keys: bytes,
+        on_progress: Callable[[int], None] | None = None,
     ) -> KeyStatus:
         """Upload evaluation keys until they are STAGED; goes on where a dropped connection ended.
 
-        Uploading a key that the server has already is harmless.
+        ``on_progress`` is told how many bytes the server has. Uploading a key that the server has
+        already is harmless. Gives up after some attempts without progress (`UnavailableError`).
         """
-        if hashlib.sha256(salt + evaluation_keys).hexdigest() != key_id:
+        if compute_key_id(salt, evaluation_keys) != key_id:
             raise ValueError("key_id is not the SHA-256 of salt and evaluation keys")
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return self._upload_once(key_id, params_id, salt, evaluation_keys)
-            except UnavailableError:
-                if attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
-
-    def _upload_once(
-        self, key_id: str, params_id: str, salt: bytes, evaluation_keys: bytes
-    ) -> KeyStatus:
         begin = evaluation_keys_pb2.BeginUploadRequest(
             key_id=key_id, params_id=params_id, salt=salt, size=len(evaluation_keys)
         )
+        progress = _Progress(on_progress)
+        while True:
+            try:
+                return self._upload_once(begin, evaluation_keys, progress.report)
+            except UnavailableError:
+                if progress.stalled() == _UPLOAD_ATTEMPTS:
+                    raise
+                time.sleep(_UPLOAD_PAUSE * 2**progress.attempts)
+
+    def _upload_once(
+        self,
+        begin: evaluation_keys_pb2.BeginUploadRequest,
+        content: bytes,
+        report: Callable[[int], None],
+    ) -> KeyStatus:
         status = key_status_from(_call(lambda: self._keys.BeginUpload(begin, timeout=SHORT)))
+        report(status.received)
         if status.state != "UPLOADING":
             return status
-        if status.received < len(evaluation_keys):
-            chunks = _upload_chunks(key_id, evaluation_keys, status.received)
-            _call(lambda: self._keys.UploadChunks(chunks, timeout=LONG))
-        request = evaluation_keys_pb2.KeyRequest(key_id=key_id)
+        if status.received < len(content):
+            self._send_key(begin.key_id, content, status.received, report)
+        request = evaluation_keys_pb2.KeyRequest(key_id=begin.key_id)
         return key_status_from(_call(lambda: self._keys.CommitUpload(request, timeout=LONG)))
+
+    def _send_key(
+        self, key_id: str, content: bytes, start: int, report: Callable[[int], None]
+    ) -> None:
+        window = UploadWindow(content, start)
+        chunks = (
+            # From a mapping: protobuf would copy the bytes of a ready Chunk once more.
+            evaluation_keys_pb2.UploadChunk(key_id=key_id, chunk={"offset": offset, "data": piece})
+            for offset, piece in window
+        )
+        stream = self._keys.UploadChunks(chunks, timeout=LONG)
+        try:
+            for progress in stream:
+                window.acknowledge(progress.received)
+                report(progress.received)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from error
+        finally:
+            window.close()
+            stream.cancel()
 
     def key_status(self, key_id: str) -> KeyStatus:
         """The state of one of this tenant's keys."""
@@ -176,9 +213,17 @@ class ServerChannel:
         reply = _call(lambda: self._keys.ListKeys(request, timeout=SHORT))
         return [key_status_from(key) for key in reply.keys]
 
-    def activate_key(self, key_id: str, replaces: str | None) -> KeyStatus:
-        """Make a STAGED key the active one of its parameters, if ``replaces`` is that now."""
-        request = evaluation_keys_pb2.ActivateKeyRequest(key_id=key_id, replaces=replaces or "")
+    def activate_key(
+        self, key_id: str, replaces: str | None, grace: float | None = None
+    ) -> KeyStatus:
+        """Make a STAGED key the active one of its parameters, if ``replaces`` is that now.
+
+        The replaced key answers for ``grace`` more seconds, at most (None) as long as the server
+        lets it. Repeating the call is harmless.
+        """
+        request = evaluation_keys_pb2.ActivateKeyRequest(
+            key_id=key_id, replaces=replaces or "", grace=grace
+        )
         return key_status_from(_call(lambda: self._keys.ActivateKey(request, timeout=SHORT)))
 
     def revoke_key(self, key_id: str) -> KeyStatus:
@@ -186,13 +231,34 @@ class ServerChannel:
         request = evaluation_keys_pb2.KeyRequest(key_id=key_id)
         return key_status_from(_call(lambda: self._keys.RevokeKey(request, timeout=SHORT)))
 
+    # -- certificates ----------------------------------------------------------------------------
+
+    def renew_certificate(self, csr_pem: bytes) -> bytes:
+        """Another client certificate of this tenant, PEM, for the key of a PKCS #10 request.
+
+        The one in use stays valid until it expires or is revoked.
+        """
+        request = certificates_pb2.RenewCertificateRequest(csr_pem=csr_pem)
+        reply = _call(lambda: self._certificates.RenewCertificate(request, timeout=SHORT))
+        certificate: bytes = reply.certificate_pem
+        return certificate
+
+    def revoke_certificate(self, fingerprint: str) -> None:
+        """Refuse another certificate of this tenant for good; repeating it is harmless.
+
+        ``fingerprint`` is the SHA-256 of its DER, in hex. Raises `NotFoundError` unless it is this
+        tenant's, and `InputError` for the one that this connection uses.
+        """
+        request = certificates_pb2.RevokeCertificateRequest(fingerprint=fingerprint)
+        _call(lambda: self._certificates.RevokeCertificate(request, timeout=SHORT))
+
     # -- inference -------------------------------------------------------------------------------
 
     def predict(
         self, model: str, version: int, key_id: str, ciphertext: bytes, *, prove: bool = False
     ) -> PredictReply:
         """Run the circuit on one encrypted row; the reply is checked to answer this request."""
-        call = PredictCall(_request_id(), model, version, key_id, ciphertext, prove)
+        call = PredictCall.create(model, version, key_id, ciphertext, prove=prove)
         request = predict_call_to(call)
         reply = _call(lambda: self._inference.Predict(request, timeout=LONG))
         return _checked_reply(reply, call)
@@ -228,10 +294,23 @@ class ServerChannel:
             stream.cancel()
 
 
-def _request_id() -> str:
-    import secrets
+class _Progress:
+    """What the server has of a key, and how often it was tried since that has grown."""
 
-    return secrets.token_hex(16)
+    def __init__(self, told: Callable[[int], None] | None):
+        self._told = told
+        self._received = 0
+        self.attempts = 0
+
+    def report(self, received: int) -> None:
+        if received > self._received:
+            self._received, self.attempts = received, 0
+        if self._told:
+            self._told(received)
+
+    def stalled(self) -> int:
+        self.attempts += 1
+        return self.attempts
 
 
 def _checked_reply(reply: inference_pb2.PredictResponse, call: PredictCall) -> PredictReply:
@@ -240,14 +319,6 @@ def _checked_reply(reply: inference_pb2.PredictResponse, call: PredictCall) -> P
     if answered != (call.request_id, call.model, call.version, call.key_id):
         raise ResponseMismatchError("the server answered for another request, model or key")
     return predict_reply_from(reply)
-
-
-def _upload_chunks(
-    key_id: str, content: bytes, start: int
-) -> Iterator[evaluation_keys_pb2.UploadChunk]:
-    for offset in range(start, len(content), CHUNK_BYTES):
-        chunk = common_pb2.Chunk(offset=offset, data=content[offset : offset + CHUNK_BYTES])
-        yield evaluation_keys_pb2.UploadChunk(key_id=key_id, chunk=chunk)
 
 
 def _call(call: Callable[[], T]) -> T:

@@ -1,7 +1,9 @@
 """Every error that Blindfit raises on purpose, grouped by who is at fault.
 
 An error says what is wrong (``str(error)``) and what to do next (``error.hint``). ``reason`` is the
-stable name that travels over gRPC (see ``status.py``), ``exit_code`` what a command ends with.
+stable name that travels over gRPC (see ``status.py``), ``exit_code`` what a command ends with,
+``action`` what a program can do about it: "upload", "activate", "rotate", "create", "enroll", or
+nothing that it could do by itself.
 """
 
 from __future__ import annotations
@@ -15,15 +17,12 @@ class BlindfitError(Exception):
     reason: ClassVar[str] = "INTERNAL"
     exit_code: ClassVar[int] = 1
     default_hint: ClassVar[str] = ""
+    action: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "", details: dict[str, str] | None = None):
         super().__init__(message)
         self.hint = hint or self.default_hint
         self.details = dict(details or {})
-
-    def diagnostics(self) -> str:
-        """What a person reads: the message, then what to do next."""
-        return f"{self}\n  → {self.hint}" if self.hint else str(self)
 
 
 # -- the caller's input (exit code 2) ------------------------------------------------------------
@@ -80,12 +79,14 @@ class AccessError(BlindfitError):
 
     reason = "PERMISSION_DENIED"
     exit_code = 4
+    action = "enroll"
 
 
 class PassphraseError(AccessError):
     """The passphrase does not open the file."""
 
     reason = "WRONG_PASSPHRASE"
+    action = ""
     default_hint = "try again; without the passphrase a sealed keyset cannot be opened"
 
 
@@ -100,6 +101,7 @@ class InvitationError(AccessError):
     """The invitation is unknown, used or expired."""
 
     reason = "INVALID_INVITATION"
+    action = ""
     default_hint = "ask the operator for a new one (`blindfit-server tenants invite NAME`)"
 
 
@@ -156,6 +158,15 @@ class KeyNotUploadedError(KeyStateError):
 
     reason = "KEY_UNKNOWN"
     default_hint = "run `blindfit-keys create --model MODEL`, or upload it again"
+    action = "upload"
+
+
+class KeyStagedError(KeyStateError):
+    """The evaluation key is complete, but was never made the active one."""
+
+    reason = "KEY_STAGED"
+    default_hint = "finish what was begun: `blindfit-keys rotate --resume`"
+    action = "activate"
 
 
 class KeyRevokedError(KeyStateError):
@@ -163,6 +174,15 @@ class KeyRevokedError(KeyStateError):
 
     reason = "KEY_REVOKED"
     default_hint = "run `blindfit-keys rotate --model MODEL` for a new one"
+    action = "rotate"
+
+
+class KeyExpiredError(KeyStateError):
+    """The evaluation key was active for as long as the server lets one be."""
+
+    reason = "KEY_EXPIRED"
+    default_hint = "run `blindfit-keys rotate --model MODEL` for a new one"
+    action = "rotate"
 
 
 class KeyMismatchError(KeyStateError):
@@ -170,6 +190,7 @@ class KeyMismatchError(KeyStateError):
 
     reason = "KEY_PARAMETERS"
     default_hint = "run `blindfit-keys create --model MODEL`"
+    action = "create"
 
 
 # -- limits and availability (exit codes 7 and 8) ------------------------------------------------

@@ -149,8 +149,9 @@ def enrolled_to(enrolled: Enrolled) -> enrollment_pb2.EnrollResponse:
 
 def error_detail_to(error: BlindfitError) -> common_pb2.ErrorDetail:
     """An error for the wire: its stable reason, and what is for people."""
+    details = error.details | ({"action": error.action} if error.action else {})
     return common_pb2.ErrorDetail(
-        reason=error.reason, message=str(error), hint=error.hint, details=error.details
+        reason=error.reason, message=str(error), hint=error.hint, details=details
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +42,13 @@ class PredictCall:
     key_id: str
     ciphertext: bytes
     prove: bool = False
+
+    @classmethod
+    def create(
+        cls, model: str, version: int, key_id: str, ciphertext: bytes, *, prove: bool = False
+    ) -> PredictCall:
+        """A call with a request_id of its own, which nobody can guess."""
+        return cls(secrets.token_hex(16), model, version, key_id, ciphertext, prove)
 
 
 @dataclass(frozen=True)

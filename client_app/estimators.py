@@ -41,7 +41,7 @@ class _EncryptedEstimator(BaseEstimator):  # type: ignore[misc]
     version : int, optional
         A model version; else the current one.
     passphrase_file : path, optional
-        Its first line opens the keyset; else it is asked for.
+        Its first line opens the key store; else it is asked for, where it is what locks the store.
     out_of_bounds : {"error", "clip"}
         What happens to values outside the schema's bounds.
 
@@ -65,7 +65,7 @@ class _EncryptedEstimator(BaseEstimator):  # type: ignore[misc]
         self.out_of_bounds = out_of_bounds
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Connect to the server and open the keyset; ``X`` and ``y`` are not used or sent."""
+        """Connect to the server and open the key store; ``X`` and ``y`` are not used or sent."""
         del X, y
         self.close()
         home = None if self.home is None else Path(self.home)

@@ -1,18 +1,15 @@
 """Encrypt, compute, decrypt as a pipeline: while the server runs one row, the next is encrypted.
 
-Every row is sent until it has an answer: a dropped connection or a restarted worker costs a retry
-and no row. A row is encrypted anew for each attempt.
+Every row is sent until it has an answer: a dropped connection, a restarted worker, a silent server
+or a rotated key costs a retry and no row. A row is encrypted anew for each attempt.
 """
 
 from __future__ import annotations
 
-import secrets
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,179 +17,112 @@ from numpy.typing import NDArray
 from blindfit.channel import ServerChannel
 from blindfit.errors import BlindfitError, RowsError, UnavailableError
 from blindfit.manifest import Manifest
-from blindfit.wire_types import PredictCall, PredictReply
-from keys.cipher import Decrypted
-from keys.cipher_pool import CipherPool
+from blindfit.wire_types import PredictCall
+from client_app.attempt import Attempt, Cipher
+from client_app.sender import Sender
+from client_app.traffic import Results, Table
 
+if TYPE_CHECKING:
+    from keys.keyset import Keyset
+
+STALL_SECONDS = 360.0  # a server ends a run of a circuit itself after 300
 _ATTEMPTS = 5
 _BACKOFF = 0.5  # seconds, doubled with each attempt that got nowhere
-_IN_FLIGHT = 4  # rows for each encrypting process
 
 
-@dataclass
-class Traffic:
-    """What a prediction cost: bytes by direction, the circuits' own seconds, latencies by row."""
+class Connected(Protocol):
+    """Has the channel to the server; `client_app.connection.Connection` does."""
 
-    sent: int = 0
-    received: int = 0
-    run_seconds: float = 0.0
-    retries: int = 0
-    seconds: float = 0.0  # wall time for all rows
-    latencies: list[float] = field(default_factory=list)  # from encrypting to decrypted, seconds
+    channel: ServerChannel
 
 
-@dataclass(frozen=True)
-class Results:
-    """Decrypted results in the order of the rows: whole numbers and scores, (n, outputs) each."""
+class SessionKey(Protocol):
+    """Which key to encrypt with; `client_app.key_care.KeyCare` knows."""
 
-    quantized: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    traffic: Traffic
+    def outdated(self, key_id: str) -> bool:
+        """Whether another key than this is to be used from now on; asked before every row."""
+
+    def newer(self, key_id: str) -> Keyset | None:
+        """The keyset to use from now on, if it is another than this one; it is wiped after use."""
+
+    def mend(self, key_id: str, error: BlindfitError) -> None:
+        """Do what makes another attempt worthwhile; raises ``error`` if there is nothing."""
+
+
+class RekeyedCipher(Cipher, Protocol):
+    """Encrypts and decrypts with one keyset at a time; `keys.cipher_pool.CipherPool` does."""
+
+    key_id: str
+
+    def rekey(self, keyset: Keyset) -> None:
+        """Exchange the keyset."""
 
 
 class Pipeline:
-    """Predicts rows of one model version with one keyset."""
+    """Predicts rows of one model version. ``stall`` seconds without an answer end an attempt."""
 
-    def __init__(self, channel: ServerChannel, manifest: Manifest, key_id: str, pool: CipherPool):
-        self._channel = channel
+    def __init__(
+        self,
+        connection: Connected,
+        manifest: Manifest,
+        key: SessionKey,
+        pool: RekeyedCipher,
+        *,
+        stall: float = STALL_SECONDS,
+    ):
+        self._connection = connection
         self._manifest = manifest
-        self._key_id = key_id
+        self._key = key
         self._pool = pool
+        self._stall = stall
 
     def run(
         self, X: NDArray[np.float64], on_row: Callable[[int], None] = lambda index: None
     ) -> Results:
         """Predict encoded rows ``X`` (n, width); ``on_row`` is called with each finished index.
 
-        Raises `BlindfitError`: at once for what a retry cannot repair, and after five attempts in
-        a row without progress for what is unavailable.
+        A key that was rotated is exchanged between two rows. Raises `BlindfitError`: at once for
+        what a retry cannot repair, and after five attempts in a row without progress for what is
+        unavailable.
         """
         if not len(X):
             raise RowsError("there are no rows to predict")
-        traffic = Traffic()
-        started = time.perf_counter()
-        done: dict[int, Decrypted] = {}
+        table = Table(X, on_row)
+        started = time.monotonic()
         attempt = 0
-        while len(done) < len(X):
-            before = len(done)
+        mended: set[tuple[str, str]] = set()
+        while rows := table.open_rows():
+            self._take_newest_key()
             try:
-                self._attempt(X, done, traffic, on_row)
+                self._attempt(table, rows)
             except UnavailableError:
-                attempt = 1 if len(done) > before else attempt + 1
+                attempt = 1 if len(table.open_rows()) < len(rows) else attempt + 1
                 if attempt == _ATTEMPTS:
                     raise
-                traffic.retries += 1
+                table.traffic.retries += 1
                 time.sleep(_BACKOFF * 2**attempt)
-        traffic.seconds = time.perf_counter() - started
-        return Results(
-            np.stack([done[i].quantized for i in range(len(X))]),
-            np.stack([done[i].scores for i in range(len(X))]),
-            traffic,
-        )
+            except BlindfitError as error:
+                self._mend(error, mended)
+        table.traffic.seconds = time.monotonic() - started
+        return table.results()
 
-    def _attempt(
-        self,
-        X: NDArray[np.float64],
-        done: dict[int, Decrypted],
-        traffic: Traffic,
-        on_row: Callable[[int], None],
-    ) -> None:
-        """One stream over the rows that are not done; raises its first error at the end."""
-        sender = _Sender(self, X, [i for i in range(len(X)) if i not in done])
-        failure: BlindfitError | None = None
-        decrypting: deque[tuple[int, float, Future[Decrypted]]] = deque()
+    def _take_newest_key(self) -> None:
+        keyset = self._key.newer(self._pool.key_id)
+        if keyset is not None:
+            with keyset:
+                self._pool.rekey(keyset)
 
-        def collect(until: int) -> None:
-            while len(decrypting) > until:
-                index, started, future = decrypting.popleft()
-                done[index] = future.result()
-                traffic.latencies.append(time.perf_counter() - started)
-                on_row(index)
+    def _attempt(self, table: Table, rows: list[int]) -> None:
+        key_id, manifest = self._pool.key_id, self._manifest
+        call = partial(PredictCall.create, manifest.model, manifest.version, key_id)
+        outdated = partial(self._key.outdated, key_id)
+        sender = Sender(table.X, rows, self._pool, call, outdated)
+        Attempt(table, self._pool, sender).run(self._connection.channel, self._stall)
 
-        try:
-            for call, reply in self._channel.predict_stream(sender):
-                index, started = sender.answered(call)
-                traffic.sent += len(call.ciphertext)
-                if isinstance(reply, PredictReply):
-                    traffic.received += len(reply.ciphertext)
-                    traffic.run_seconds += reply.run_seconds
-                    decrypting.append((index, started, self._pool.decrypt(reply.ciphertext)))
-                    collect(until=self._pool.processes)
-                elif isinstance(reply, UnavailableError):
-                    failure = reply
-                else:
-                    raise reply
-        finally:
-            sender.stop()
-        collect(until=0)
-        if sender.failure is not None:
-            raise sender.failure
-        if failure is None and len(done) < len(X):
-            failure = UnavailableError("the server ended the stream before every row was answered")
-        if failure is not None:
-            raise failure
-
-    def call(self, ciphertext: bytes) -> PredictCall:
-        """The request for one encrypted row."""
-        return PredictCall(
-            secrets.token_hex(16),
-            self._manifest.model,
-            self._manifest.version,
-            self._key_id,
-            ciphertext,
-        )
-
-    def encrypt(self, row: NDArray[np.float64]) -> Future[bytes]:
-        """Begin to encrypt an encoded row."""
-        return self._pool.encrypt(row)
-
-    @property
-    def ahead(self) -> int:
-        """How many rows may be between encrypting and decrypted."""
-        return _IN_FLIGHT * self._pool.processes
-
-
-class _Sender:
-    """Iterates over requests in gRPC's thread, encrypting a few rows ahead of what was answered."""
-
-    def __init__(self, pipeline: Pipeline, X: NDArray[np.float64], indices: list[int]):
-        self._pipeline = pipeline
-        self._X = X
-        self._indices = indices
-        self._room = threading.Semaphore(pipeline.ahead)
-        self._sent: dict[str, tuple[int, float]] = {}
-        self._stopped = False
-        self.failure: BlindfitError | None = None
-
-    def __iter__(self) -> Iterator[PredictCall]:
-        encrypting: deque[tuple[int, float, Future[bytes]]] = deque()
-        try:
-            for index in self._indices:
-                while not self._room.acquire(blocking=not encrypting):
-                    yield self._finish(*encrypting.popleft())
-                if self._stopped:
-                    return
-                future = self._pipeline.encrypt(self._X[index])
-                encrypting.append((index, time.perf_counter(), future))
-                while encrypting and encrypting[0][2].done():
-                    yield self._finish(*encrypting.popleft())
-            while encrypting and not self._stopped:
-                yield self._finish(*encrypting.popleft())
-        except BlindfitError as error:
-            # gRPC would swallow it: the stream ends, and the caller raises it.
-            self.failure = error
-
-    def _finish(self, index: int, started: float, future: Future[bytes]) -> PredictCall:
-        call = self._pipeline.call(future.result())
-        self._sent[call.request_id] = (index, started)
-        return call
-
-    def answered(self, call: PredictCall) -> tuple[int, float]:
-        """The row's index and when its encryption began; makes room for another row."""
-        self._room.release()
-        return self._sent.pop(call.request_id)
-
-    def stop(self) -> None:
-        """Let the sending thread end, whatever it waits for."""
-        self._stopped = True
-        self._room.release()
+    def _mend(self, error: BlindfitError, mended: set[tuple[str, str]]) -> None:
+        """Each repair once for each key: a server may go on saying the same for ever."""
+        repair = (error.action, self._pool.key_id)
+        if not error.action or repair in mended:
+            raise error
+        mended.add(repair)
+        self._key.mend(self._pool.key_id, error)

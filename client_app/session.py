@@ -1,10 +1,12 @@
 """A session with one served model: private rows in, predictions out; no user interface.
 
-The bundle is audited and the keyset opened once; then any number of tables can be predicted.
+The bundle is audited and the key store opened once; then any number of tables can be predicted,
+also while the keys are rotated: the session takes the new ones.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +17,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from blindfit.bundle import Bundle, fetch_bundle
-from blindfit.channel import ServerChannel
-from blindfit.errors import KeyMismatchError, KeyStateError
 from blindfit.preprocessing import OutOfBounds, encode
+from client_app.connection import Connection, connect
+from client_app.key_care import KeyCare
+from client_app.key_creation import Agree, Report, never, unlock_for
 from client_app.outputs import Predictions, interpret
-from client_app.pipeline import Pipeline, Results, Traffic
+from client_app.pipeline import STALL_SECONDS, Pipeline
+from client_app.traffic import Results, Traffic
 from keys.cipher_pool import CipherPool
-from keys.identity import Identity, load_identity
-from keys.keyset import Keyset
-from keys.store import KeyStore
-
-Report = Callable[[str], None]
+from keys.private import disable_core_dumps
+from keys.unlocked_store import UnlockedStore
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,29 @@ class Answer:
     warning: str
 
 
-def connect(identity: Identity, address: str | None = None) -> ServerChannel:
-    """A channel to the server that this home is enrolled with (or its other ``address``)."""
-    return ServerChannel.connect(
-        address or identity.address, identity.ca_pem, identity.certificate_pem, identity.key_pem
-    )
-
-
 class Session:
-    """An open model version: its bundle, the keyset that fits it, and processes to encrypt in."""
+    """An open model version: its bundle, the key that fits it, and processes to encrypt in.
 
-    def __init__(self, channel: ServerChannel, bundle: Bundle, keyset: Keyset):
-        self._channel = channel
+    ``processes`` is how many (None: one for each core), ``stall`` after how many seconds without
+    an answer rows are sent again. The store stays open, for the keys that a rotation will bring.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        bundle: Bundle,
+        store: UnlockedStore,
+        *,
+        processes: int | None = None,
+        stall: float = STALL_SECONDS,
+    ):
         self.manifest = bundle.manifest
-        self.key_id = keyset.key_id
-        self._pool = CipherPool(bundle.folder, keyset)
-        self._pipeline = Pipeline(channel, bundle.manifest, keyset.key_id, self._pool)
+        self._connection = connection
+        self._care = KeyCare(store, connection, bundle.manifest)
+        with self._care.open() as keyset:
+            self._pool = CipherPool(bundle.folder, keyset, processes)
+        self._pipeline = Pipeline(connection, bundle.manifest, self._care, self._pool, stall=stall)
+        self._predicting = threading.Lock()
 
     @classmethod
     def open(
@@ -64,22 +72,27 @@ class Session:
         *,
         version: int | None = None,
         address: str | None = None,
+        processes: int | None = None,
+        stall: float = STALL_SECONDS,
+        agree: Agree = never,
         report: Report = lambda step: None,
     ) -> Session:
-        """Verify the bundle, open the keyset, start the processes (about ten seconds).
+        """Verify the bundle, open the key store, start the processes (about ten seconds).
 
-        ``passphrase`` is asked for only when there is a keyset to open. Raises `BlindfitError`.
+        ``passphrase`` is asked for only when it is what locks the store and there is a key to open;
+        ``agree`` whether keys that are missing may be created. Raises `BlindfitError`.
         """
-        identity = load_identity(home)
-        channel = connect(identity, address)
+        disable_core_dumps()
+        connection = Connection(home, address)
         try:
             report("verifying the bundle")
-            bundle = fetch_bundle(channel, home, identity.publisher_key, model, version)
-            keyset = open_keyset(home, bundle, passphrase)
+            channel, publisher_key = connection.channel, connection.publisher_key
+            bundle = fetch_bundle(channel, home, publisher_key, model, version)
+            store = unlock_for(home, channel, bundle, passphrase, agree=agree, report=report)
             report("starting FHE")
-            return cls(channel, bundle, keyset)
+            return cls(connection, bundle, store, processes=processes, stall=stall)
         except BaseException:
-            channel.close()
+            connection.close()
             raise
 
     def __enter__(self) -> Session:
@@ -93,10 +106,15 @@ class Session:
     ) -> None:
         self.close()
 
+    @property
+    def key_id(self) -> str:
+        """The key that the last rows were encrypted for, and the next ones unless it is rotated."""
+        return self._pool.key_id
+
     def close(self) -> None:
         """End the processes and the connection; the opened keys are gone with them."""
         self._pool.close()
-        self._channel.close()
+        self._connection.close()
 
     def predict(
         self,
@@ -114,24 +132,12 @@ class Session:
     def predict_encoded(
         self, X: NDArray[np.float64], on_row: Callable[[int], None] = lambda index: None
     ) -> Results:
-        """Decrypted results of encoded rows (n, width)."""
-        return self._pipeline.run(X, on_row)
+        """Decrypted results of encoded rows (n, width); one table at a time."""
+        with self._predicting:
+            try:
+                return self._pipeline.run(X, on_row)
+            finally:
+                self._care.release()
 
 
-def open_keyset(home: Path, bundle: Bundle, passphrase: Callable[[], bytes]) -> Keyset:
-    """The primary keyset for the bundle's model; raises `KeyStateError` where there is none."""
-    manifest = bundle.manifest
-    store = KeyStore(home / "keys")
-    primary = store.primary(manifest.model)
-    create = f"run `blindfit-keys create --model {manifest.model}`"
-    if primary is None:
-        raise KeyStateError(f"there are no keys for {manifest.model}", hint=create)
-    if primary.params_id != manifest.circuit.params_id:
-        # Another version of the model may have been given keys for its own parameters.
-        primary = store.active(manifest.circuit.params_id)
-    if primary is None:
-        raise KeyMismatchError(
-            f"version {manifest.version} of {manifest.model} needs other keys than these",
-            hint=create,
-        )
-    return store.open(primary.key_id, passphrase())
+__all__ = ["Answer", "Session", "connect"]

@@ -20,7 +20,7 @@ from demo.deployment import PASSPHRASE
 from demo.scan import find_any, row_needles, secret_key_needles, stored_files
 from demo.story import CLIENT, PARTICIPANTS, Story
 from keys.access import SECRET_ACCESS
-from keys.store import KeyStore
+from keys.unlocking import unlock_store
 from server_app.quantize import quantized_model, quantized_outputs
 from server_app.registry import Registry
 
@@ -117,9 +117,9 @@ def _centralized(story: Story) -> Any:
 def needles(story: Story, quantized: NDArray[np.int64]) -> dict[str, bytes]:
     """What must be nowhere: every keyset's secret keys, the client's and participants' rows."""
     found: dict[str, bytes] = {}
-    store = KeyStore(story.deployment.home(CLIENT) / "keys")
+    store = unlock_store(story.deployment.home(CLIENT), PASSPHRASE.encode)
     for record in store.records():
-        keyset = store.open(record.key_id, PASSPHRASE.encode())
+        keyset = store.open(record.key_id)
         pieces = secret_key_needles(keyset.secret_bytes(SECRET_ACCESS))
         found |= {f"{record.key_id[:8]}: {name}": piece for name, piece in pieces.items()}
     found |= {

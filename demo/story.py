@@ -170,10 +170,8 @@ def _predict_and_rotate(story: Story) -> None:
             _predict_during(story, session)
         rotate.wait(10)
         story.rotation.seconds = time.perf_counter() - started
-        _predict_during(story, session)  # the old key still answers for what it encrypted
-    with _session(story) as session:
+        _predict_all(story, session)  # by now with the new key, in the same session
         story.rotation.new_key_id = session.key_id
-        _predict_all(story, session)
 
 
 def _session(story: Story) -> Session:
@@ -193,8 +191,8 @@ def _predict_one_by_one(story: Story, session: Session) -> None:
 
 
 def _predict_during(story: Story, session: Session) -> None:
-    """A batch of rows whose results must be those of the first time."""
-    known = story.answers[session.key_id][0].quantized
+    """A batch of rows whose results must be those of the first time, whatever their key."""
+    known = story.answers[story.rotation.old_key_id][0].quantized
     start = story.rotation.predictions_during % (len(story.rows) - _BATCH)
     batch = slice(start, start + _BATCH)
     story.rotation.predictions_during += _BATCH

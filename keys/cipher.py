@@ -42,7 +42,7 @@ class Decrypted:
 
 
 class Cipher:
-    """Encrypts and decrypts for one model version with one keyset.
+    """Encrypts and decrypts for one model version with one keyset at a time.
 
     ``bundle_folder`` must have been audited by `blindfit.bundle.open_bundle`. Raises
     `KeyMismatchError` if the keyset was made for other parameters: decrypting with a wrong key
@@ -54,11 +54,19 @@ class Cipher:
         self._circuit = manifest.circuit
         _require_parameters(self._circuit, keyset)
         self._aggregates = manifest.output == "concrete"
+        self._model = open_client(bundle_folder)
+        self.rekey(keyset)
+
+    def rekey(self, keyset: Keyset) -> None:
+        """Exchange the keyset for another of the same parameters; the old secret is dropped.
+
+        Raises `KeyMismatchError`, and keeps the old one, for other parameters.
+        """
+        _require_parameters(self._circuit, keyset)
         from concrete import fhe
 
-        self.key_id = keyset.key_id
-        self._model = open_client(bundle_folder)
         self._model.client.keys = fhe.Keys.deserialize(keyset.secret_bytes(SECRET_ACCESS))
+        self.key_id = keyset.key_id
 
     @property
     def width(self) -> int:

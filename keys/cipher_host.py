@@ -2,37 +2,43 @@
 
 Started as ``python -m keys.cipher_host FD...``, one connected socket for each process. Being a
 program of its own, it never imports the caller's ``__main__`` (a script without a guard would run
-twice), and the keyset reaches it over those sockets alone. Each process answers until its socket
+twice), and keysets reach it over those sockets alone. Each process answers until its socket
 closes, so none of them outlives the caller.
+
+A request is an operation (one byte), the key_id that it is meant for (32 bytes), and a row or a
+result; REKEY is followed by the keyset in a message of its own. A reply is one byte and what it
+says. A request that was made for another key than the one that is here is refused: nothing else
+would notice.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from blindfit.errors import BlindfitError
+from blindfit.errors import BlindfitError, KeyMismatchError
 from blindfit.fhe_runtime import load_concrete
+from keys.keyset import Keyset
+from keys.private import disable_core_dumps
 
 if TYPE_CHECKING:
     from keys.cipher import Cipher
 
-ENCRYPT, DECRYPT = b"E", b"D"
+ENCRYPT, DECRYPT, REKEY = b"E", b"D", b"K"
 RESULT, FAILURE = b"+", b"!"
 
 
 def _serve(connection: Connection) -> None:
     """First the bundle's folder and the keyset, then a request and its reply at a time."""
     from keys.cipher import Cipher
-    from keys.keyset import Keyset
 
     folder = Path(os.fsdecode(connection.recv_bytes()))
     try:
-        cipher = Cipher(folder, Keyset.from_parent(connection.recv_bytes()))
+        with _receive_keyset(connection) as keyset:
+            cipher = Cipher(folder, keyset)
     except BlindfitError as error:
         connection.send_bytes(FAILURE + _described(error))
         return
@@ -40,15 +46,26 @@ def _serve(connection: Connection) -> None:
     while True:
         request = connection.recv_bytes()
         try:
-            reply = RESULT + _answer(cipher, request[:1], request[1:])
+            if request[:1] == REKEY:
+                with _receive_keyset(connection) as keyset:
+                    cipher.rekey(keyset)
+                reply = RESULT
+            else:
+                reply = RESULT + _answer(cipher, request[:1], request[1:33], request[33:])
         except BlindfitError as error:
             reply = FAILURE + _described(error)
         connection.send_bytes(reply)
 
 
-def _answer(cipher: Cipher, operation: bytes, payload: bytes) -> bytes:
+def _receive_keyset(connection: Connection) -> Keyset:
+    return Keyset.from_parent(bytearray(connection.recv_bytes()))
+
+
+def _answer(cipher: Cipher, operation: bytes, key_id: bytes, payload: bytes) -> bytes:
     import numpy as np
 
+    if key_id.hex() != cipher.key_id:
+        raise KeyMismatchError(f"key {key_id.hex()[:12]} was exchanged for {cipher.key_id[:12]}")
     if operation == ENCRYPT:
         return cipher.encrypt(np.frombuffer(payload, dtype=np.float64))
     decrypted = cipher.decrypt(payload)
@@ -73,7 +90,7 @@ def main(arguments: list[str]) -> None:
     """Fork a process for each descriptor in ``arguments`` and wait for all of them."""
     # One row is small: OpenMP's threads would only spin, and there is a process for each core.
     os.environ["OMP_NUM_THREADS"] = "1"
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the secret keys
+    disable_core_dumps()
     load_concrete()  # shared by every fork
     descriptors = [int(argument) for argument in arguments]
     children = []

@@ -11,6 +11,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -25,7 +26,7 @@ from blindfit.status import error_from_detail
 from blindfit.wire_types import ErrorDetail
 from keys.access import SECRET_ACCESS
 from keys.cipher import Decrypted
-from keys.cipher_host import DECRYPT, ENCRYPT, RESULT
+from keys.cipher_host import DECRYPT, ENCRYPT, REKEY, RESULT
 
 if TYPE_CHECKING:
     from keys.keyset import Keyset
@@ -35,7 +36,7 @@ _NOT_STARTED = "the process that encrypts and decrypts has ended or did not star
 
 
 class CipherPool:
-    """``processes`` ciphers of one model version and one keyset; use it as a context manager.
+    """``processes`` ciphers of one model version, with one keyset at a time; a context manager.
 
     Starting takes as long as importing Concrete, about ten seconds. Raises `BlindfitError` from a
     future when a row cannot be encrypted or a result is none of this model's.
@@ -48,7 +49,9 @@ class CipherPool:
         self._host = _start_host([theirs for _, theirs in pairs])
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="cipher")
         self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self._rekeying = threading.Lock()
         self.processes = count
+        self.key_id = keyset.key_id
         try:
             for connection in self._ends:
                 _introduce(connection, bundle_folder, keyset)
@@ -72,12 +75,31 @@ class CipherPool:
         self.close()
 
     def encrypt(self, row: NDArray[np.float64]) -> Future[bytes]:
-        """The ciphertext of an encoded row (width,)."""
-        return self._threads.submit(self._ask, ENCRYPT + row.astype(np.float64).tobytes())
+        """The ciphertext of an encoded row (width,), for the keyset that is here now."""
+        request = self._request(ENCRYPT, row.astype(np.float64).tobytes())
+        return self._threads.submit(self._ask, request)
 
     def decrypt(self, ciphertext: bytes) -> Future[Decrypted]:
-        """The result in a ciphertext that was made for this keyset."""
-        return self._threads.submit(lambda: _decrypted(self._ask(DECRYPT + ciphertext)))
+        """The result in a ciphertext that was made for the keyset that is here now."""
+        request = self._request(DECRYPT, ciphertext)
+        return self._threads.submit(lambda: _decrypted(self._ask(request)))
+
+    def rekey(self, keyset: Keyset) -> None:
+        """Exchange the keyset in every process, for another of the same parameters.
+
+        What was asked for before and did not begin fails with `KeyMismatchError`: nothing is ever
+        encrypted or decrypted with another keyset than it was asked for.
+        """
+        with self._rekeying:  # two would wait for each other's processes
+            connections = [self._idle.get() for _ in self._ends]
+            try:
+                for connection in connections:
+                    message = keyset.to_child(SECRET_ACCESS)
+                    _result(_answer_of(connection, self._request(REKEY), message))
+            finally:
+                for connection in connections:
+                    self._idle.put(connection)
+            self.key_id = keyset.key_id
 
     def close(self) -> None:
         """End the processes; requests that wait are dropped."""
@@ -90,20 +112,29 @@ class CipherPool:
             self._host.kill()
             self._host.wait()
 
+    def _request(self, operation: bytes, payload: bytes = b"") -> bytes:
+        return b"".join((operation, bytes.fromhex(self.key_id), payload))
+
     def _ask(self, request: bytes) -> bytes:
         connection = self._idle.get()
         try:
-            connection.send_bytes(request)
-            reply = _receive(connection)
-        except (OSError, UnavailableError) as error:
-            # The process is gone. Let the next request find that out too, rather than wait.
+            reply = _answer_of(connection, request)
+        finally:
+            # Also if the process is gone: the next request is to find that out, and not to wait.
             self._idle.put(connection)
-            raise UnavailableError(
-                "a process that encrypts and decrypts has ended",
-                hint="start the command again; if it repeats, the server's results are damaged",
-            ) from error
-        self._idle.put(connection)
         return _result(reply)
+
+
+def _answer_of(connection: Connection, *messages: bytes | memoryview) -> bytes:
+    try:
+        for message in messages:
+            connection.send_bytes(message)
+        return connection.recv_bytes()
+    except (EOFError, OSError) as error:
+        raise UnavailableError(
+            "a process that encrypts and decrypts has ended",
+            hint="start the command again; if it repeats, the server's results are damaged",
+        ) from error
 
 
 def _start_host(connections: list[Connection]) -> subprocess.Popen[bytes]:

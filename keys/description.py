@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from blindfit.errors import SealError
 
 MAX_KEY_BYTES = 1 << 32  # either half of a keyset; a tree's evaluation keys take about 2**26
-SALT_BYTES = 16
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SALT = re.compile(r"[0-9a-f]{32}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,7 @@ class KeysetDescription:
     evaluation_bytes: int
 
 
-def compute_key_id(salt: bytes, evaluation_keys: bytes) -> str:
-    """SHA-256 of the salt (16 bytes) followed by the serialized evaluation keys, in hex."""
-    digest = hashlib.sha256(salt)
-    digest.update(evaluation_keys)
-    return digest.hexdigest()
+_MEMBERS = {field.name for field in fields(KeysetDescription)}
 
 
 def encode_description(description: KeysetDescription) -> bytes:
@@ -59,8 +54,8 @@ def decode_description(encoded: bytes) -> KeysetDescription:
 
 
 def _checked(document: Any) -> KeysetDescription:
-    if not isinstance(document, dict):
-        raise ValueError("not an object")
+    if not isinstance(document, dict) or set(document) != _MEMBERS:
+        raise ValueError("its members are not those of a keyset")  # and their names stay unprinted
     description = KeysetDescription(**document)
     patterns = {
         "key_id": _DIGEST,
@@ -72,6 +67,7 @@ def _checked(document: Any) -> KeysetDescription:
     for name, pattern in patterns.items():
         if not pattern.fullmatch(getattr(description, name)):
             raise ValueError(f"{name} is malformed")
+    datetime.strptime(description.created, "%Y-%m-%dT%H:%M:%SZ")
     _require_size("secret_bytes", description.secret_bytes, lowest=1)
     _require_size("evaluation_bytes", description.evaluation_bytes, lowest=0)
     return description
@@ -84,9 +80,7 @@ def _require_size(name: str, value: object, *, lowest: int) -> None:
 
 __all__ = [
     "MAX_KEY_BYTES",
-    "SALT_BYTES",
     "KeysetDescription",
-    "compute_key_id",
     "decode_description",
     "encode_description",
 ]

@@ -1,7 +1,8 @@
 """Who this client is to a server: its key and certificate, and the server's.
 
-``<home>/identity/`` holds ``client.key`` (EC P-256), ``client.pem``, ``ca.pem``, ``server.json``.
-The private key is made here and never leaves; `keys.participant` keeps its key in the same folder.
+``<home>/identity/`` holds ``credentials.pem`` (EC P-256 private key, then certificate), ``ca.pem``
+and ``server.json``. The private key is made here and never leaves; `keys.participant` keeps its key
+in the same folder, `keys.identity_rotation` its journal.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from blindfit.errors import InputError, NotEnrolledError
+from blindfit.errors import NotEnrolledError
 from blindfit.files import PUBLIC, private_folder, write_atomic
+from keys.credentials import (
+    Credentials,
+    certificate_request,
+    issued_credentials,
+    new_private_key,
+)
 from keys.private import read_private
 
-_CLIENT_KEY, _CERTIFICATE, _CA, _SERVER = "client.key", "client.pem", "ca.pem", "server.json"
+_CREDENTIALS, _CA, _SERVER = "credentials.pem", "ca.pem", "server.json"
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,17 @@ class Identity:
     folder: Path
     server: ServerEntry
     ca_pem: bytes
-    certificate_pem: bytes
-    key_pem: bytes = field(repr=False)
+    credentials: Credentials = field(repr=False)
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate that the server knows this client by."""
+        return self.credentials.certificate_pem
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key of the certificate."""
+        return self.credentials.key_pem
 
     @property
     def address(self) -> str:
@@ -72,15 +85,8 @@ def new_identity_request(name: str) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
 
     Raises `InputError` for a name that a certificate cannot carry.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    try:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    except ValueError as error:
-        raise InputError(f"{name!r} cannot be a tenant's name: {error}") from error
-    request = (
-        x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    )
-    return key, request.public_bytes(serialization.Encoding.PEM)
+    key = new_private_key()
+    return key, certificate_request(key, name)
 
 
 def save_identity(
@@ -95,59 +101,33 @@ def save_identity(
 
     Raises `InputError` if the certificate was issued for another key.
     """
-    _require_pair(private_key, certificate_pem)
-    folder = identity_folder(home)
-    private_folder(folder)
-    key_pem = private_key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    write_atomic(folder / _CLIENT_KEY, key_pem)
-    write_atomic(folder / _CERTIFICATE, certificate_pem, PUBLIC)
+    credentials = issued_credentials(private_key, certificate_pem)
+    folder = private_folder(identity_folder(home))
     write_atomic(folder / _CA, ca_pem, PUBLIC)
     write_atomic(folder / _SERVER, json.dumps(asdict(server), indent=2).encode(), PUBLIC)
+    replace_credentials(home, credentials)
     return load_identity(home)
+
+
+def replace_credentials(home: Path, credentials: Credentials) -> None:
+    """Exchange key and certificate, both at once."""
+    write_atomic(identity_folder(home) / _CREDENTIALS, credentials.to_bytes())
 
 
 def load_identity(home: Path) -> Identity:
     """The identity in ``home``; raises `NotEnrolledError` if it is absent or incomplete."""
     folder = identity_folder(home)
     try:
-        server = ServerEntry(**json.loads((folder / _SERVER).read_bytes()))
-        identity = Identity(
+        return Identity(
             folder=folder,
-            server=server,
+            server=ServerEntry(**json.loads((folder / _SERVER).read_bytes())),
             ca_pem=(folder / _CA).read_bytes(),
-            certificate_pem=(folder / _CERTIFICATE).read_bytes(),
-            key_pem=read_private(folder / _CLIENT_KEY),
+            credentials=Credentials.from_bytes(read_private(folder / _CREDENTIALS)),
         )
     except FileNotFoundError as error:
         raise NotEnrolledError(f"{home} is not enrolled with a server") from error
     except (ValueError, TypeError) as error:
         raise NotEnrolledError(f"the identity in {folder} is damaged: {error}") from error
-    _require_loaded_pair(identity)
-    return identity
-
-
-def _require_pair(private_key: ec.EllipticCurvePrivateKey, certificate_pem: bytes) -> None:
-    try:
-        certificate = x509.load_pem_x509_certificate(certificate_pem)
-    except ValueError as error:
-        raise InputError(f"the server's certificate cannot be read: {error}") from error
-    if certificate.public_key() != private_key.public_key():
-        raise InputError("the server's certificate is for another key than this client's")
-
-
-def _require_loaded_pair(identity: Identity) -> None:
-    # A crash between the writes of `save_identity` may leave an old certificate with a new key.
-    try:
-        key = serialization.load_pem_private_key(identity.key_pem, None)
-        certificate = x509.load_pem_x509_certificate(identity.certificate_pem)
-    except ValueError as error:
-        raise NotEnrolledError(f"the identity in {identity.folder} is damaged: {error}") from error
-    if key.public_key() != certificate.public_key():
-        raise NotEnrolledError(f"the key and certificate in {identity.folder} are no pair")
 
 
 def identity_folder(home: Path) -> Path:
@@ -161,5 +141,6 @@ __all__ = [
     "identity_folder",
     "load_identity",
     "new_identity_request",
+    "replace_credentials",
     "save_identity",
 ]

@@ -1,32 +1,37 @@
-"""The store's manifest: which keysets there are, in which state, and each model's primary.
+"""Which keysets there are, in which state, each model's primary, and who can recover them.
 
-Immutable values and pure functions; `keys.store` reads and writes the file.
+Immutable values and pure functions; `keys.store_manifest` is their form in the file.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
-from blindfit.errors import IntegrityError
+from blindfit.errors import KeyStateError
 from keys.audit import START
 from keys.states import KeyState, require_transition
-
-_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """What the store knows about a keyset without opening it; ``models`` were served by it."""
+    """What the store knows about a keyset without opening it; ``models`` were served by it.
+
+    ``commitment`` (64 hex digits) is derived from the data key of the sealed file: another file
+    for the same key, which anybody could make for a recovery recipient, has another.
+    ``destroy_at`` (UTC, ISO 8601) and ``scheduled_from`` are set in DESTROY_SCHEDULED only: when
+    the keyset will be destroyed, and the state that it has again if that is cancelled.
+    """
 
     key_id: str
     params_id: str
     state: KeyState
     created: str
     models: tuple[str, ...]
+    commitment: str
+    destroy_at: str | None = None
+    scheduled_from: KeyState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +39,94 @@ class Inventory:
     """All records by key_id in order of creation, and the primary key_id by model.
 
     ``generation`` counts changes; ``audit_head`` is the hash of the log's line for the last one.
+    ``recipients`` are the recovery recipients' public keys, in text form, by name; ``resealing``
+    says that files may still be sealed for those of before.
     """
 
     generation: int = 0
     audit_head: str = START
     records: Mapping[str, KeyRecord] = field(default_factory=lambda: MappingProxyType({}))
     primary: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    recipients: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    resealing: bool = False
 
     def with_record(self, record: KeyRecord) -> Inventory:
         """The inventory with this record added or replaced."""
         return replace(self, records={**self.records, record.key_id: record})
 
     def with_state(self, key_id: str, state: KeyState) -> Inventory:
-        """The key in a new state; raises `KeyStateError`. What is not ACTIVE is no primary."""
+        """The key in a new state; raises `KeyStateError`. What is not ACTIVE is no primary.
+
+        A key that comes back from SUSPENDED is the primary again of those of its models that have
+        got no other meanwhile. DESTROY_SCHEDULED needs a time: see `with_destruction`.
+        """
         record = self.records[key_id]
         require_transition(key_id, record.state, state)
-        primary = {m: k for m, k in self.primary.items() if k != key_id or state is KeyState.ACTIVE}
-        return replace(self.with_record(replace(record, state=state)), primary=primary)
+        if state is KeyState.DESTROY_SCHEDULED:
+            raise KeyStateError(
+                f"key {key_id[:12]} needs a time at which it will be destroyed",
+                hint=f"run `blindfit-keys destroy {key_id[:12]} --in 30d`",
+            )
+        if state is KeyState.DEACTIVATED and record.scheduled_from is KeyState.COMPROMISED:
+            raise KeyStateError(
+                f"key {key_id[:12]} is compromised, whatever becomes of its destruction",
+                hint=f"`blindfit-keys destroy {key_id[:12]} --cancel` makes it COMPROMISED again",
+            )
+        if state is KeyState.ACTIVE:
+            self._require_no_other_active(record)
+        changed = self.with_record(
+            replace(record, state=state, destroy_at=None, scheduled_from=None)
+        )
+        return replace(changed, primary=self._primary_after(record, state))
+
+    def with_destruction(self, key_id: str, at: str) -> Inventory:
+        """The key DESTROY_SCHEDULED for ``at``; a new time replaces the old one."""
+        record = self.records[key_id]
+        if record.state is KeyState.DESTROY_SCHEDULED:
+            return self.with_record(replace(record, destroy_at=at))
+        require_transition(key_id, record.state, KeyState.DESTROY_SCHEDULED)
+        return self.with_record(
+            replace(
+                record,
+                state=KeyState.DESTROY_SCHEDULED,
+                destroy_at=at,
+                scheduled_from=record.state,
+            )
+        )
+
+    def without_destruction(self, key_id: str) -> Inventory:
+        """The scheduled key as it was: COMPROMISED, or else DEACTIVATED (it only decrypts)."""
+        record = self.records[key_id]
+        if record.state is not KeyState.DESTROY_SCHEDULED:
+            raise KeyStateError(
+                f"key {key_id[:12]} is {record.state}: no destruction is scheduled",
+                hint="run `blindfit-keys list` to see which are",
+            )
+        compromised = record.scheduled_from is KeyState.COMPROMISED
+        return self.with_state(
+            key_id, KeyState.COMPROMISED if compromised else KeyState.DEACTIVATED
+        )
 
     def with_primary(self, model: str, key_id: str) -> Inventory:
         """The key ACTIVE and primary of ``model``; raises `KeyStateError`.
 
         A server has one active key for each ``params_id``, so the other models of the key's
-        predecessor move with it. Keys that it replaces become DEACTIVATED.
+        predecessor move with it. The key that it replaces becomes DEACTIVATED. Keys of other
+        parameters stay active: other versions of a model may be served with them.
         """
         params_id = self.records[key_id].params_id
         moved = {m for m, k in self.primary.items() if self.records[k].params_id == params_id}
         models = sorted(moved | {model})
-        changed = self if self._is_active(key_id) else self.with_state(key_id, KeyState.ACTIVE)
+        changed = self
+        old = self.active(params_id)
+        if old is None or old.key_id != key_id:
+            require_transition(key_id, self.records[key_id].state, KeyState.ACTIVE)
+            changed = changed.with_state(old.key_id, KeyState.DEACTIVATED) if old else changed
+            changed = changed.with_state(key_id, KeyState.ACTIVE)
         record = changed.records[key_id]
         kept = [m for m in record.models if m not in models]
         changed = changed.with_record(replace(record, models=(*kept, *models)))
-        primary = {**self.primary, **dict.fromkeys(models, key_id)}
-        for replaced in self._replaced(key_id):
-            changed = changed.with_state(replaced, KeyState.DEACTIVATED)
-        return replace(changed, primary=primary)
+        return replace(changed, primary={**changed.primary, **dict.fromkeys(models, key_id)})
 
     def active(self, params_id: str) -> KeyRecord | None:
         """The ACTIVE key of these parameters; there is at most one."""
@@ -79,65 +137,25 @@ class Inventory:
         )
         return next(found, None)
 
-    def _is_active(self, key_id: str) -> bool:
-        return self.records[key_id].state is KeyState.ACTIVE
+    def due(self, now: str) -> list[str]:
+        """The keys whose scheduled destruction is not later than ``now`` (UTC, ISO 8601)."""
+        return [k for k, r in self.records.items() if r.destroy_at and r.destroy_at <= now]
 
-    def _replaced(self, key_id: str) -> list[str]:
-        """ACTIVE keys of the same parameters: the server has one active key of each.
+    def _require_no_other_active(self, record: KeyRecord) -> None:
+        other = self.active(record.params_id)
+        if other is not None and other.key_id != record.key_id:
+            raise KeyStateError(
+                f"key {other.key_id[:12]} is ACTIVE for the parameters of key {record.key_id[:12]}",
+                hint="only one key of the same parameters can be; suspend or revoke that one first",
+                details={"key_id": record.key_id, "state": str(record.state)},
+            )
 
-        Keys of other parameters stay active: other versions of a model may be served with them.
-        """
-        params_id = self.records[key_id].params_id
-        return [
-            k
-            for k, record in self.records.items()
-            if k != key_id and self._is_active(k) and record.params_id == params_id
-        ]
-
-
-def encode_inventory(inventory: Inventory) -> bytes:
-    """The manifest's JSON."""
-    document = {
-        "version": _VERSION,
-        "generation": inventory.generation,
-        "audit_head": inventory.audit_head,
-        "keys": [asdict(record) for record in inventory.records.values()],
-        "primary": dict(inventory.primary),
-    }
-    return json.dumps(document, indent=1).encode()
+    def _primary_after(self, record: KeyRecord, state: KeyState) -> dict[str, str]:
+        primary = {m: k for m, k in self.primary.items() if k != record.key_id}
+        if state is not KeyState.ACTIVE:
+            return primary
+        came_back = record.models if record.state is KeyState.SUSPENDED else ()
+        return {**self.primary, **{m: record.key_id for m in came_back if m not in primary}}
 
 
-def decode_inventory(content: bytes) -> Inventory:
-    """The inventory in a manifest; raises `IntegrityError` if it is damaged."""
-    try:
-        document = json.loads(content)
-        if document["version"] != _VERSION:
-            raise ValueError(f"format version {document['version']} is not known")
-        records = [_record(entry) for entry in document["keys"]]
-        inventory = Inventory(
-            generation=int(document["generation"]),
-            audit_head=str(document["audit_head"]),
-            records={record.key_id: record for record in records},
-            primary={str(m): str(k) for m, k in document["primary"].items()},
-        )
-        if not set(inventory.primary.values()) <= set(inventory.records):
-            raise ValueError("a primary key is not among the keys")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"the key store's manifest is damaged: {error}",
-            hint="the sealed keysets are untouched; restore manifest.json from a backup",
-        ) from error
-    return inventory
-
-
-def _record(entry: Any) -> KeyRecord:
-    return KeyRecord(
-        key_id=str(entry["key_id"]),
-        params_id=str(entry["params_id"]),
-        state=KeyState(entry["state"]),
-        created=str(entry["created"]),
-        models=tuple(str(model) for model in entry["models"]),
-    )
-
-
-__all__ = ["Inventory", "KeyRecord", "decode_inventory", "encode_inventory"]
+__all__ = ["Inventory", "KeyRecord"]

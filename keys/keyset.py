@@ -7,31 +7,28 @@ from __future__ import annotations
 
 import hmac
 import os
-import struct
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, Self
+from types import TracebackType
+from typing import Self
 
-from blindfit.errors import SealError
+from blindfit.errors import KeyStateError, SealError
+from blindfit.key_id import SALT_BYTES, compute_key_id
 from keys.access import SECRET_ACCESS, SecretAccess, require_access
-from keys.description import (
-    SALT_BYTES,
-    KeysetDescription,
-    compute_key_id,
-    decode_description,
-    encode_description,
-)
+from keys.description import KeysetDescription
 from keys.generation import client_digest, generate_keys, read_manifest
+from keys.secret_message import new_message, read_description, secret_part
+from keys.wiping import Unshared, wipe
 
-_LENGTH = struct.Struct(">I")
 
-
-class Keyset:
+class Keyset(Unshared):
     """One generation of FHE keys of one client for one ``params_id``.
 
     ``evaluation_keys`` may leave the machine. The secret bytes are had by `secret_bytes` with the
-    access token, and stay in memory for as long as Python keeps the handle: wiping ``bytes`` is
-    not possible.
+    access token, and are overwritten by `wipe` or at the end of a ``with`` block.
+
+    Made by `generate`, `from_raw`, `from_parent` or `keys.seal.unseal`. ``message`` is one of
+    `keys.secret_message`; it is taken over, not copied. ``evaluation_keys`` is None in a child.
     """
 
     __slots__ = ("_description", "_evaluation_keys", "_secret")
@@ -39,14 +36,14 @@ class Keyset:
     def __init__(
         self,
         access: SecretAccess,
-        description: KeysetDescription,
-        secret: bytes,
-        evaluation_keys: bytes,
+        message: bytes | bytearray | memoryview,
+        evaluation_keys: bytes | None,
     ):
         require_access(access)
-        _require_match(description, secret, evaluation_keys)
-        self._description = description
-        self._secret = secret
+        self._description = read_description(message)
+        if evaluation_keys is not None:
+            _require_match(self._description, evaluation_keys)
+        self._secret: bytes | bytearray | memoryview | None = message
         self._evaluation_keys = evaluation_keys
 
     @classmethod
@@ -70,7 +67,7 @@ class Keyset:
         cls,
         access: SecretAccess,
         *,
-        secret: bytes,
+        secret: bytes | bytearray,
         evaluation_keys: bytes,
         params_id: str,
         model_digest: str,
@@ -86,7 +83,9 @@ class Keyset:
             secret_bytes=len(secret),
             evaluation_bytes=len(evaluation_keys),
         )
-        return cls(access, description, secret, evaluation_keys)
+        message = new_message(description)
+        secret_part(message)[:] = secret
+        return cls(access, message, evaluation_keys)
 
     @property
     def description(self) -> KeysetDescription:
@@ -115,47 +114,72 @@ class Keyset:
 
     @property
     def evaluation_keys(self) -> bytes:
-        """What the server computes with; not secret."""
+        """What the server computes with; not secret. Raises `KeyStateError` in a child process."""
+        if self._evaluation_keys is None:
+            raise KeyStateError("the evaluation keys stayed in the parent process")
         return self._evaluation_keys
 
     def secret_bytes(self, access: SecretAccess) -> bytes:
-        """The serialized secret keys; raises TypeError without the token of ``keys.access``."""
+        """A copy of the serialized secret keys, which nobody can wipe; prefer `secret_view`.
+
+        Raises TypeError without the token of ``keys.access``, `KeyStateError` after `wipe`.
+        """
+        return bytes(self.secret_view(access))
+
+    def secret_view(self, access: SecretAccess) -> memoryview:
+        """The serialized secret keys, read-only and without a copy: zeros once they are wiped."""
         require_access(access)
-        return self._secret
+        return secret_part(self._message()).toreadonly()
 
     def same_secret(self, other: Keyset) -> bool:
         """Whether both hold the same secret keys, whatever their names are."""
-        return hmac.compare_digest(self._secret, other._secret)
+        mine, theirs = (k.secret_view(SECRET_ACCESS) for k in (self, other))
+        return hmac.compare_digest(mine, theirs)
 
-    def to_child(self, access: SecretAccess) -> bytes:
-        """The keyset for a child process, in clear: only ever through a pipe to that child."""
+    def to_child(self, access: SecretAccess) -> memoryview:
+        """The secret for a child process, in clear and not a copy: only ever for a pipe to it."""
         require_access(access)
-        header = encode_description(self._description)
-        return b"".join((_LENGTH.pack(len(header)), header, self._secret, self._evaluation_keys))
+        return memoryview(self._message()).toreadonly()
 
     @classmethod
-    def from_parent(cls, data: bytes) -> Self:
-        """The keyset that `to_child` wrote; raises `SealError` when it was cut."""
-        if len(data) < _LENGTH.size:
-            raise SealError("the keyset from the parent process was cut")
-        end = _LENGTH.size + _LENGTH.unpack_from(data)[0]
-        description = decode_description(data[_LENGTH.size : end])
-        middle = end + description.secret_bytes
-        return cls(SECRET_ACCESS, description, data[end:middle], data[middle:])
+    def from_parent(cls, data: bytes | bytearray | memoryview) -> Self:
+        """The keyset that `to_child` wrote, without evaluation keys; takes ``data`` over.
+
+        Raises `SealError` when it was cut. Only a writable ``data`` can be wiped.
+        """
+        return cls(SECRET_ACCESS, data, None)
+
+    def wipe(self) -> None:
+        """Overwrite the secret, as far as Python allows; again is harmless."""
+        if isinstance(self._secret, bytearray | memoryview):
+            wipe(self._secret)
+        self._secret = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.wipe()
 
     def __repr__(self) -> str:
         return f"<Keyset key_id={self.key_id} params_id={self.params_id}>"
 
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a keyset is not pickled or copied: seal it, or use to_child")
+    def _message(self) -> bytes | bytearray | memoryview:
+        if self._secret is None:
+            raise KeyStateError(
+                f"the secret keys of {self.key_id[:12]} were wiped", hint="open the keyset again"
+            )
+        return self._secret
 
 
-def _require_match(description: KeysetDescription, secret: bytes, evaluation_keys: bytes) -> None:
-    if (len(secret), len(evaluation_keys)) != (
-        description.secret_bytes,
-        description.evaluation_bytes,
-    ):
-        raise SealError("the keys are not as long as the keyset's header says")
+def _require_match(description: KeysetDescription, evaluation_keys: bytes) -> None:
+    if len(evaluation_keys) != description.evaluation_bytes:
+        raise SealError("the evaluation keys are not as long as the keyset's header says")
     if compute_key_id(bytes.fromhex(description.salt), evaluation_keys) != description.key_id:
         raise SealError(f"the evaluation keys do not belong to key {description.key_id[:12]}")
 

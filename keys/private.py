@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import resource
 import stat
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from blindfit import core_dumps
 from blindfit.errors import AccessError
 from blindfit.files import private_folder
 
 _OTHERS = 0o077
+_PR_SET_DUMPABLE = 4
 
 
 def open_private(path: Path) -> BinaryIO:
@@ -45,8 +47,25 @@ def require_private_folder(path: Path) -> Path:
 
 
 def disable_core_dumps() -> None:
-    """Keep the memory of this process, and of its children, out of core files."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    """Keep the memory of this process out of core files, and other processes of the user out of it.
+
+    On Linux the process is also marked as not dumpable. That mark is lost in a program that a child
+    executes: each program that holds secrets calls this itself. Raises `AccessError`.
+    """
+    core_dumps.disable_core_dumps()
+    if sys.platform == "linux":
+        _mark_not_dumpable()
+
+
+def _mark_not_dumpable() -> None:
+    import ctypes
+
+    # prctl(2), PR_SET_DUMPABLE; it also refuses ptrace and /proc/PID/mem to the same user.
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise AccessError(
+            f"core dumps cannot be switched off: {os.strerror(ctypes.get_errno())}",
+            hint="run it where prctl(PR_SET_DUMPABLE) is allowed",
+        )
 
 
 def _refuse_link(path: Path) -> None:

@@ -1,34 +1,36 @@
-"""Stanzas: each wraps a sealed file's data key for one way of opening it.
+"""Stanzas: each wraps a data key for one way of opening what was sealed.
 
-A stanza is a flat JSON object with a ``kind``. Another way (a recovery recipient, a keyring) is
-another class with `wrap` and `unwrap`; files keep their version.
+A stanza is a flat JSON object with a ``kind``. Another way is another class with `wrap` and
+`unwrap`: `keys.recovery`, `keys.os_keyring`; files keep their version.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Protocol
 
-from blindfit.errors import InputError, PassphraseError, SealError
+from blindfit.errors import InputError, SealError
+from keys.wiping import Unshared, wiped
+from keys.wrapping import (
+    DATA_KEY_BYTES,
+    WRAP_SALT_BYTES,
+    Stanza,
+    binary_field,
+    unwrap_data_key,
+    wrap_data_key,
+)
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-DATA_KEY_BYTES: Final = 32
-Stanza = Mapping[str, str | int]
-
-_SALT_BYTES: Final = 16
-_TAG_BYTES: Final = 16
-_WRAP_CONTEXT: Final = b"blindfit keyset v1 argon2id"
-_ZERO_NONCE: Final = bytes(12)  # every wrapping key comes from a fresh salt and is used once
+# OpenSSL computes the lanes in one pool of threads for the whole process: two derivations at a time
+# wait for each other's threads for ever (seen with OpenSSL 3 in cryptography 50).
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Recipient(Protocol):
-    """Somebody a file is sealed for."""
+    """Somebody something is sealed for."""
 
-    def wrap(self, data_key: bytes) -> Stanza:
+    def wrap(self, data_key: bytes | bytearray) -> Stanza:
         """The stanza by which this recipient gets at ``data_key`` (32 bytes)."""
 
 
@@ -39,8 +41,12 @@ class Opener(Protocol):
     def kind(self) -> str:
         """Which stanzas it may open."""
 
-    def unwrap(self, stanza: Stanza) -> bytes:
-        """The data key (32 bytes); raises `SealError` or `AccessError`."""
+    def unwrap(self, stanza: Stanza) -> bytearray:
+        """The data key (32 bytes, to be wiped); raises `PassphraseError` or `SealError`."""
+
+
+class Lock(Recipient, Opener, Protocol):
+    """What both seals and opens: a passphrase, an entry of the OS keyring, a recovery key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,8 @@ class Argon2Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Passphrase:
-    """Wraps with Argon2id (RFC 9106) and AES-256-GCM; is a `Recipient` and an `Opener`."""
+class Passphrase(Unshared):
+    """Wraps with Argon2id (RFC 9106) and AES-256-GCM; a `Lock`."""
 
     secret: bytes = field(repr=False)
     cost: Argon2Cost = Argon2Cost()
@@ -75,46 +81,43 @@ class Passphrase:
         """The stanzas of passphrases."""
         return "argon2id"
 
-    def wrap(self, data_key: bytes) -> Stanza:
+    def wrap(self, data_key: bytes | bytearray) -> Stanza:
         """A stanza with a fresh salt; raises `InputError` for a cost out of bounds."""
         if not self.cost.is_bounded():
             raise InputError(f"{self.cost} is out of bounds")
-        salt = os.urandom(_SALT_BYTES)
+        salt = os.urandom(WRAP_SALT_BYTES)
+        with wiped(self._key(salt, self.cost)) as key:
+            wrapped = wrap_data_key(key, data_key, self.kind)
         return {
             "kind": self.kind,
             "lanes": self.cost.lanes,
             "memory_kib": self.cost.memory_kib,
             "passes": self.cost.passes,
             "salt": salt.hex(),
-            "wrapped": self._cipher(salt, self.cost)
-            .encrypt(_ZERO_NONCE, data_key, _WRAP_CONTEXT)
-            .hex(),
+            "wrapped": wrapped,
         }
 
-    def unwrap(self, stanza: Stanza) -> bytes:
+    def unwrap(self, stanza: Stanza) -> bytearray:
         """The data key; raises `PassphraseError`, or `SealError` for a malformed stanza."""
-        from cryptography.exceptions import InvalidTag
-
         cost = _bounded_cost(stanza)
-        salt = _binary(stanza, "salt", _SALT_BYTES)
-        wrapped = _binary(stanza, "wrapped", DATA_KEY_BYTES + _TAG_BYTES)
-        try:
-            return self._cipher(salt, cost).decrypt(_ZERO_NONCE, wrapped, _WRAP_CONTEXT)
-        except InvalidTag as error:
-            raise PassphraseError("the passphrase does not open the keyset") from error
+        salt = binary_field(stanza, "salt", WRAP_SALT_BYTES)
+        with wiped(self._key(salt, cost)) as key:
+            return unwrap_data_key(key, stanza, self.kind)
 
-    def _cipher(self, salt: bytes, cost: Argon2Cost) -> AESGCM:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    def _key(self, salt: bytes, cost: Argon2Cost) -> bytearray:
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-        key = Argon2id(
+        key = bytearray(32)
+        function = Argon2id(
             salt=salt,
-            length=32,
+            length=len(key),
             iterations=cost.passes,
             lanes=cost.lanes,
             memory_cost=cost.memory_kib,
-        ).derive(self.secret)
-        return AESGCM(key)
+        )
+        with _ONE_AT_A_TIME:
+            function.derive_into(self.secret, key)
+        return key
 
 
 def _bounded_cost(stanza: Stanza) -> Argon2Cost:
@@ -122,24 +125,14 @@ def _bounded_cost(stanza: Stanza) -> Argon2Cost:
     numbers = {name: value for name, value in fields.items() if type(value) is int}
     cost = Argon2Cost(**numbers)
     if len(numbers) != len(fields) or not cost.is_bounded():
-        raise SealError(f"the keyset's passphrase stanza asks for an unacceptable cost: {fields}")
+        raise SealError(f"the passphrase's stanza asks for an unacceptable cost: {fields!r:.200}")
     return cost
-
-
-def _binary(stanza: Stanza, name: str, length: int) -> bytes:
-    value = stanza.get(name)
-    try:
-        content = bytes.fromhex(value) if isinstance(value, str) else b""
-    except ValueError:
-        content = b""
-    if len(content) != length:
-        raise SealError(f"{name} in the keyset's stanza is not {length} bytes in hex")
-    return content
 
 
 __all__ = [
     "DATA_KEY_BYTES",
     "Argon2Cost",
+    "Lock",
     "Opener",
     "Passphrase",
     "Recipient",

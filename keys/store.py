@@ -1,43 +1,66 @@
-"""The key store: sealed keysets, their states, and the primary of each model.
+"""The key store, read without a passphrase: which keysets there are, and in which state.
 
-Keysets are immutable files; everything that changes is in one small manifest, replaced atomically
-under a lock that works between processes. Nothing here needs a passphrase but `create` and `open`.
-
-Order of writes, so that a crash at any point loses no keyset: a keyset's file before its record; a
-tombstone before the file goes; the log's line before the manifest that names it.
+Keysets are sealed files; everything that changes is in one small manifest, replaced atomically
+under a lock that works between processes, and signed by the store's key (`keys.store_key`), which
+only the store's lock opens. So somebody who can write these files but cannot open the store cannot
+change a state or a primary unseen: readers check the signature, and opening the store checks that
+the key is its own. Rolling the whole folder back to an earlier copy cannot be seen from here;
+`blindfit-keys verify` finds it by comparing with the server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from blindfit.errors import KeyStateError, NotFoundError, SealError
-from blindfit.files import write_atomic
+from blindfit.errors import IntegrityError, KeyStateError, NotFoundError
+from blindfit.signing import fingerprint
 from keys.audit import AuditLog
-from keys.inventory import Inventory, KeyRecord, decode_inventory, encode_inventory
-from keys.keyset import Keyset
+from keys.inventory import Inventory, KeyRecord
 from keys.lock import exclusive
 from keys.private import read_private, require_private_folder
 from keys.sealed_files import SealedFiles
-from keys.stanzas import Argon2Cost, Passphrase
-from keys.states import KeyState, require_secret, require_transition
+from keys.signatures import require_signature
+from keys.store_key import StoreFile, decode_store_file
+from keys.store_manifest import decode_manifest
 
-Change = Callable[[Inventory], Inventory]
+if TYPE_CHECKING:
+    from keys.stanzas import Lock, Opener, Stanza
+    from keys.unlocked_store import UnlockedStore
+
+STORE_FILE, MANIFEST_FILE, AUDIT_FILE = "store.json", "manifest.json", "audit.jsonl"
 
 
 class KeyStore:
-    """The store in ``root`` (``<home>/keys``); ``cost`` is what new passphrase stanzas take."""
+    """The store in ``root`` (``<home>/keys``).
 
-    def __init__(self, root: Path, *, cost: Argon2Cost | None = None):
+    Whatever reads raises `IntegrityError` for files that the store's key did not sign, and
+    `AccessError` for files that others may use.
+    """
+
+    def __init__(self, root: Path):
         self._root = root
-        self._cost = cost or Argon2Cost()
         self._files = SealedFiles(root / "keysets")
-        self.audit = AuditLog(root / "audit.jsonl")
+        self.audit = AuditLog(root / AUDIT_FILE)
 
-    # -- reading ---------------------------------------------------------------------------------
+    @property
+    def root(self) -> Path:
+        """The store's folder."""
+        return self._root
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store; raises `IntegrityError` for keysets without one."""
+        if (self._root / STORE_FILE).exists():
+            return True
+        if self._files.key_ids():
+            raise IntegrityError(
+                f"{self._root / STORE_FILE} is missing, but there are keysets",
+                hint="put it back from a backup",
+            )
+        return False
 
     def records(self) -> list[KeyRecord]:
         """Every keyset, tombstones included, in order of creation."""
@@ -65,136 +88,83 @@ class KeyStore:
         """The ACTIVE key of these crypto parameters, if there is one."""
         return self._inventory().active(params_id)
 
-    def open(self, key_id: str, passphrase: bytes) -> Keyset:
-        """The opened keyset, by key_id or unique prefix.
+    def recipients(self) -> Mapping[str, str]:
+        """The recovery recipients' public keys in text form, by name."""
+        return dict(self._inventory().recipients)
 
-        Raises `KeyStateError` for a destroyed one, `PassphraseError`, `SealError`, `AccessError`.
+    def lock_kind(self) -> str:
+        """What locks the store: ``argon2id`` (a passphrase) or ``keyring``."""
+        return self._store_file().lock_kind
+
+    def lock_stanza(self) -> Stanza:
+        """How the lock wraps the store's seed; it names the OS keyring's entry, if that is it."""
+        return self._store_file().lock
+
+    def fingerprint(self) -> str:
+        """The store's key in a form that people can compare."""
+        return fingerprint(self._public_key())
+
+    def history(self) -> list[dict[str, object]]:
+        """The audit log's confirmed entries, oldest first; raises `IntegrityError`."""
+        return self.audit.entries(self._inventory().audit_head)
+
+    def unconfirmed_lines(self) -> int:
+        """How many lines of the audit log the manifest does not know."""
+        return self.audit.unconfirmed(self._inventory().audit_head)
+
+    def initialize(self, lock: Lock) -> UnlockedStore:
+        """Make the store on first use; raises `KeyStateError` if there is one."""
+        from keys.first_use import initialize
+
+        with self._locked():
+            if self.exists:
+                raise KeyStateError(f"there is a key store in {self._root} already")
+            initialize(self._root, lock)
+        return self.unlock(lock)
+
+    def unlock(self, opener: Opener) -> UnlockedStore:
+        """The store, to open and change keys; finishes what dead processes left.
+
+        Raises `PassphraseError`, `AccessError` if it is locked by something else, and
+        `IntegrityError` if its key is not the one that ``opener`` knows.
         """
-        record = self.record(key_id)
-        require_secret(record.key_id, record.state)
-        return self._files.open(record.key_id, Passphrase(passphrase))
+        from keys.unlocked_store import UnlockedStore
 
-    # -- changing --------------------------------------------------------------------------------
+        return UnlockedStore(self._root, opener)
 
-    def create(self, keyset: Keyset, passphrase: bytes, *, model: str) -> KeyRecord:
-        """Seal a new keyset under ``passphrase`` and keep it as PRE_ACTIVE for ``model``."""
-        with self._locked():
-            self._files.write(keyset, [Passphrase(passphrase, self._cost)])
-            record = KeyRecord(
-                key_id=keyset.key_id,
-                params_id=keyset.params_id,
-                state=KeyState.PRE_ACTIVE,
-                created=keyset.created,
-                models=(model,),
-            )
-            self._commit(lambda inventory: inventory.with_record(record))
-        return record
-
-    def promote(self, model: str, key_id: str) -> KeyRecord:
-        """Make a key ACTIVE and the primary of ``model``; again is harmless.
-
-        The other models of its predecessor move with it; a key that serves none any more becomes
-        DEACTIVATED, which decrypts only.
-        """
-        key_id = self.record(key_id).key_id
-        with self._locked():
-            self._commit(lambda inventory: inventory.with_primary(model, key_id))
-        return self.record(key_id)
-
-    def transition(self, key_id: str, state: KeyState) -> KeyRecord:
-        """Move a key to another state; raises `KeyStateError` that says what is allowed."""
-        key_id = self.record(key_id).key_id
-        with self._locked():
-            self._commit(lambda inventory: inventory.with_state(key_id, state))
-        return self.record(key_id)
-
-    def destroy(self, key_id: str) -> KeyRecord:
-        """Erase a keyset for good; its record stays as a tombstone. Raises `KeyStateError`."""
-        key_id = self.record(key_id).key_id
-        with self._locked():
-            self._commit(lambda inventory: inventory.with_state(key_id, KeyState.DESTROYED))
-            self._files.erase(key_id)
-        return self.record(key_id)
-
-    def require_destroyable(self, key_id: str) -> KeyRecord:
-        """The record, if `destroy` would be allowed; raises `KeyStateError` otherwise."""
-        record = self.record(key_id)
-        if record.state in {KeyState.ACTIVE, KeyState.SUSPENDED}:
-            raise KeyStateError(
-                f"key {record.key_id[:12]} is {record.state}: it must not be destroyed",
-                hint=f"rotate it, or run `blindfit-keys revoke {record.key_id[:12]}`, before",
-            )
-        require_transition(record.key_id, record.state, KeyState.DESTROYED)
-        return record
-
-    def recover(self) -> None:
-        """Finish what dead processes left: temporary files, half-made or half-destroyed keysets."""
-        if not self._root.is_dir():
-            return
-        with self._locked():
-            self._files.sweep()
-            for path in self._root.glob(".*.tmp"):
-                path.unlink()  # written under the lock only, so its writer is dead
-            self._adopt_unrecorded()
-            self._erase_destroyed()
-
-    # -- inside ----------------------------------------------------------------------------------
+    def require_signed(self, content: bytes, signature: bytes, purpose: str) -> None:
+        """Raises `IntegrityError` unless this store signed ``content`` for ``purpose``."""
+        require_signature(self._public_key(), content, signature, purpose)
 
     def _locked(self) -> AbstractContextManager[None]:
         return exclusive(require_private_folder(self._root) / "lock")
+
+    def _public_key(self) -> bytes:
+        return self._store_file().public_key
+
+    def _store_file(self) -> StoreFile:
+        try:
+            return decode_store_file(read_private(self._root / STORE_FILE))
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                f"there are no keys in {self._root} yet",
+                hint="run `blindfit-keys create --model MODEL`",
+            ) from error
 
     def _inventory(self) -> Inventory:
         if not self._root.exists() and not self._root.is_symlink():
             return Inventory()
         require_private_folder(self._root)
-        try:
-            return decode_inventory(read_private(self._root / "manifest.json"))
-        except FileNotFoundError:
+        if not self.exists:
             return Inventory()
-
-    def _commit(self, change: Change) -> None:
-        old = self._inventory()
-        new = change(old)
-        head = old.audit_head
-        for record in new.records.values():
-            before = old.records.get(record.key_id)
-            if before is None or before.state is not record.state:
-                head = self.audit.append("key", **_transition(before, record))
-        for model, key_id in new.primary.items():
-            if old.primary.get(model) != key_id:
-                head = self.audit.append("primary", model=model, key_id=key_id)
-        if new != old:
-            new = replace(new, generation=old.generation + 1, audit_head=head)
-            write_atomic(self._root / "manifest.json", encode_inventory(new))
-
-    def _adopt_unrecorded(self) -> None:
-        for key_id in self._files.key_ids() - set(self._inventory().records):
-            with suppress(SealError):  # a damaged file stays as it is: it may be evidence
-                self._adopt(key_id)
-
-    def _adopt(self, key_id: str) -> None:
-        description = self._files.describe(key_id)
-        record = KeyRecord(
-            key_id=key_id,
-            params_id=description.params_id,
-            state=KeyState.PRE_ACTIVE,
-            created=description.created,
-            models=(),
-        )
-        self._commit(lambda inventory: inventory.with_record(record))
-
-    def _erase_destroyed(self) -> None:
-        for record in self.records():
-            if record.state is KeyState.DESTROYED:
-                self._files.erase(record.key_id)
+        try:
+            content = read_private(self._root / MANIFEST_FILE)
+        except FileNotFoundError as error:
+            raise IntegrityError(
+                f"{self._root / MANIFEST_FILE} is missing",
+                hint="the sealed keysets are untouched; put it back from a backup",
+            ) from error
+        return decode_manifest(content, self._public_key())
 
 
-def _transition(before: KeyRecord | None, after: KeyRecord) -> dict[str, str | None]:
-    return {
-        "key_id": after.key_id,
-        "from": str(before.state) if before else None,
-        "to": str(after.state),
-    }
-
-
-__all__ = ["KeyRecord", "KeyStore"]
+__all__ = ["AUDIT_FILE", "MANIFEST_FILE", "STORE_FILE", "KeyRecord", "KeyStore"]

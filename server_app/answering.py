@@ -35,11 +35,16 @@ class Note:
 
 def caller(tenants: Tenants, context: Any) -> Tenant:
     """The tenant whose certificate the connection was made with; raises `AccessError`."""
+    return tenants.identify(presented_fingerprint(context))
+
+
+def presented_fingerprint(context: Any) -> str:
+    """The SHA-256 of the connection's client certificate, hex; raises `AccessError`."""
     presented = context.auth_context().get("x509_pem_cert")
     if not presented:
         raise AccessError("the connection has no client certificate")
     der = ssl.PEM_cert_to_DER_cert(presented[0].decode())
-    return tenants.identify(sha256(der).hexdigest())
+    return sha256(der).hexdigest()
 
 
 @asynccontextmanager

@@ -78,17 +78,29 @@ class Limits:
     key_bytes_per_tenant: int = Field(
         default=4096 * MIB, ge=64, description="evaluation keys of one tenant, all together"
     )
+    generations_per_tenant: int = Field(
+        default=4, ge=2, description="keys of one tenant with the same parameters"
+    )
     retiring_grace: float = Field(
         default=3600.0, ge=0, description="a replaced key still answers, for rows encrypted before"
     )
     upload_expiry: float = Field(
         default=DAY, gt=0, description="an upload that nothing was added to gives its quota back"
     )
+    staged_expiry: float = Field(
+        default=7 * DAY, gt=0, description="a complete key that was never activated is forgotten"
+    )
+    key_lifetime: float = Field(
+        default=730 * DAY, gt=0, description="an active key answers; then its owner has to rotate"
+    )
     invitation_lifetime: float = Field(
         default=7 * DAY, gt=0, description="an invitation can be used"
     )
     certificate_lifetime: float = Field(
         default=397 * DAY, gt=0, description="a tenant's certificate"
+    )
+    certificates_per_tenant: int = Field(
+        default=4, ge=2, description="certificates of one tenant that are valid together"
     )
 
 

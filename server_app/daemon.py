@@ -12,43 +12,27 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from blindfit.console import say
-from server_app.admission import Admission
-from server_app.answering import caller
-from server_app.catalogue import Catalogue
+from blindfit.core_dumps import disable_core_dumps
 from server_app.config import Config, load_config
 from server_app.database import Database
-from server_app.evaluation_keys import EvaluationKeys
-from server_app.inference import Inference
 from server_app.key_collection import KeyCollection
 from server_app.key_records import KeyRecords
-from server_app.key_uploads import KeyUploads
 from server_app.layout import Layout
 from server_app.linking import linkable_folder
 from server_app.listening import Listener, allow_many_connections
 from server_app.pool import LocalPool
-from server_app.registry import ModelVersion, Registry
+from server_app.ports import Ports
 from server_app.runner import Runner
 from server_app.running import Running, announce, only_daemon
-from server_app.servicer import (
-    ENROLLMENT,
-    TENANT_SERVICES,
-    Services,
-    add_enrollment,
-    add_tenant_services,
-)
-from server_app.tenants import Tenants
 
 _log = logging.getLogger(__name__)
 _COLLECT_EVERY = 60.0  # seconds
-_MAX_CALLS = 4096  # at once on the tenants' port
-_MAX_ENROLLMENTS = 64  # at once on the enrollment port, which is open to anybody
-_ENVELOPE = 64 << 10  # bytes of a message around its ciphertext
 
 
 def serve_home(
@@ -65,6 +49,7 @@ def serve_home(
     Raises `InputError` for a wrong home or configuration, `UnavailableError` if it is served
     already or a port is taken.
     """
+    disable_core_dumps()  # it holds the server's TLS key
     config = load_config(home)
     config = replace(
         config,
@@ -91,14 +76,13 @@ class Daemon:
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
         self._database = Database.open(layout.database)
-        limits = config.limits
-        self._tenants = Tenants(layout.home, self._database, limits.certificate_lifetime)
         self._records = KeyRecords.open(layout, self._database)
         self._runner: Runner = LocalPool(config, linkable_folder(layout.workers))
 
     async def serve(self, *, as_json: bool) -> None:
         """Start, tell when ready, and serve until a signal."""
-        main, enrollment = self._listeners()
+        ports = self._ports()
+        main, enrollment = ports.tenants_port(), ports.enrollment_port()
         try:
             await asyncio.gather(main.start(), enrollment.start())
             say(f"starting {self._config.worker_count} workers")
@@ -118,46 +102,15 @@ class Daemon:
             self._database.close()
         say("ended")
 
-    def _listeners(self) -> tuple[Listener, Listener]:
-        layout, limits = self._layout, self._config.limits
-        registry = Registry(layout.home)
-        main = Listener(
-            self._config.listen,
-            layout,
-            message_limit(limits.max_message, registry.versions()),
-            TENANT_SERVICES,
-            client_certificates=True,
-            max_calls=_MAX_CALLS,
-            interceptors=(self._tenant_admission(), *self._interceptors),
-        )
-        catalogue = Catalogue(registry)
-        keys = EvaluationKeys(self._records, limits)
-        services = Services(
-            tenants=self._tenants,
-            catalogue=catalogue,
-            uploads=KeyUploads(self._records, limits),
-            keys=keys,
-            inference=Inference(catalogue, keys, self._runner, limits),
-            stream_window=self._config.stream_window,
-            draining=self._draining,
-        )
-        add_tenant_services(services, main.server)
-        enrollment = Listener(
-            self._config.enroll_listen,
-            layout,
-            limits.max_enrollment_message,
-            (ENROLLMENT,),
-            client_certificates=False,
-            max_calls=_MAX_ENROLLMENTS,
-            interceptors=(Admission(lambda _: "anybody", _MAX_ENROLLMENTS), *self._interceptors),
-        )
-        add_enrollment(self._tenants, enrollment.server)
-        return main, enrollment
-
-    def _tenant_admission(self) -> Admission:
-        return Admission(
-            lambda context: caller(self._tenants, context).name,
-            self._config.limits.calls_per_tenant,
+    def _ports(self) -> Ports:
+        return Ports(
+            self._layout,
+            self._config,
+            self._database,
+            self._records,
+            self._runner,
+            self._draining,
+            self._interceptors,
         )
 
     async def _signal(self) -> None:
@@ -192,12 +145,6 @@ class Daemon:
             if any(asdict(collected).values()):
                 _log.info("collected evaluation keys: %s", asdict(collected))
             await asyncio.sleep(_COLLECT_EVERY)
-
-
-def message_limit(configured: int, versions: Iterable[ModelVersion]) -> int:
-    """Bytes of the largest message that is taken: as configured, or more if a row needs it."""
-    rows = (found.manifest.circuit.input.length + _ENVELOPE for found in versions)
-    return max((configured, *rows))
 
 
 def _tell_ready(home: Path, running: Running, *, as_json: bool) -> None:

@@ -28,8 +28,8 @@ from sqlalchemy import (
 
 from blindfit.errors import InputError
 from blindfit.files import write_exclusive
+from server_app.migrations import VERSION, migrate, read_version
 
-_VERSION = 1
 _BUSY_SECONDS = 10
 
 _metadata = MetaData()
@@ -42,6 +42,10 @@ tenants = Table(
     Column("models", String, nullable=True),  # JSON list; null grants every model
     Column("participant_key", String, nullable=False),  # OpenSSH text; empty if none was sent
     Column("created", Float, nullable=False),
+    # Null: the server's own limit.
+    Column("max_keys", Integer, nullable=True),
+    Column("max_key_bytes", Integer, nullable=True),
+    Column("max_generations", Integer, nullable=True),
 )
 
 certificates = Table(
@@ -51,6 +55,7 @@ certificates = Table(
     Column("tenant", ForeignKey("tenants.name"), nullable=False, index=True),
     Column("state", String, nullable=False),  # active, revoked
     Column("expires", Float, nullable=False),
+    Column("key_sha256", String, nullable=True),  # of its public key; null in what version 1 kept
 )
 
 invitations = Table(
@@ -93,19 +98,20 @@ class Database:
         database = cls(_engine(path))
         _metadata.create_all(database._engine)
         with database.writing() as connection:
-            connection.exec_driver_sql(f"PRAGMA user_version = {_VERSION}")
+            connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
         return database
 
     @classmethod
     def open(cls, path: Path) -> Database:
-        """Open an existing database; raises `InputError` if it is not one of this version."""
+        """Open an existing database, and bring it to this version; raises `InputError`."""
         if not path.is_file():
             raise InputError(f"{path} is missing", hint="run `blindfit-server init` first")
         database = cls(_engine(path))
         with database.reading() as connection:
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version != _VERSION:
-            raise InputError(f"{path} has format {version}; this program reads {_VERSION}")
+            current = read_version(connection) == VERSION
+        if not current:
+            with database.writing() as connection:
+                migrate(connection, path)
         return database
 
     @contextmanager

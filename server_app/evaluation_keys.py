@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from sqlalchemy import delete, true
 
 from blindfit.errors import (
+    KeyExpiredError,
     KeyMismatchError,
     KeyNotUploadedError,
     KeyRevokedError,
-    KeyStateError,
+    KeyStagedError,
 )
 from blindfit.wire_types import KeyState, KeyStatus
 from server_app.config import Limits
 from server_app.database import evaluation_keys as table
-from server_app.key_records import KeyRecords, active_key, get_row, is_key, set_state
-from server_app.key_states import REFUSED, check_transition
+from server_app.key_records import KeyRecords, get_row, is_key, set_state
+from server_app.key_states import REFUSED
 from server_app.runner import KeyRef
 
 
@@ -49,31 +50,6 @@ class EvaluationKeys:
         rows = self._records.where(which)
         return [TenantKey(row.tenant, self._records.status(row)) for row in rows]
 
-    def activate(self, tenant: str, key_id: str, replaces: str) -> KeyStatus:
-        """Compare and swap: make a STAGED key the active one, if ``replaces`` is that now.
-
-        ``replaces`` is empty when none is. The old key answers for its grace, then no more.
-        Harmless when the key is active already. Raises `KeyStateError`, `KeyNotUploadedError`.
-        """
-        now = self._records.clock()
-        with self._records.database.writing() as connection:
-            row = get_row(connection, tenant, key_id)
-            if row.state == "ACTIVE":
-                return self._records.status(row)
-            check_transition(key_id, row.state, "ACTIVE")
-            active = active_key(connection, tenant, row.params_id)
-            if active != replaces:
-                raise KeyStateError(
-                    f"the active key is not the one to replace, but {active or 'none'}",
-                    hint="look at the active key first: `blindfit-keys list`",
-                    details={"key_id": key_id, "active": active},
-                )
-            if active:
-                deadline = now + self._limits.retiring_grace
-                set_state(connection, tenant, active, "RETIRING", now, deadline)
-            set_state(connection, tenant, key_id, "ACTIVE", now)
-            return self._records.status(get_row(connection, tenant, key_id))
-
     def revoke(self, tenant: str, key_id: str) -> KeyStatus:
         """Refuse a key for good, then remove its bytes. Harmless when that was done already.
 
@@ -93,11 +69,17 @@ class EvaluationKeys:
     def usable(self, tenant: str, key_id: str, params_id: str, *, prove: bool) -> KeyRef:
         """The key for a circuit with ``params_id``; ``prove`` allows a STAGED one.
 
-        Raises `KeyNotUploadedError`, `KeyRevokedError`, `KeyMismatchError` or `KeyStateError`.
+        Raises `KeyNotUploadedError`, `KeyRevokedError`, `KeyExpiredError`, `KeyMismatchError` or
+        `KeyStagedError`.
         """
         row = self._records.get(tenant, key_id)
         state = self._records.state(row)
         _check_usable(key_id, state, matches=row.params_id == params_id, prove=prove)
+        if self._records.expired(row, self._limits.key_lifetime):
+            raise KeyExpiredError(
+                f"key {key_id[:16]} has been active for longer than this server allows",
+                details={"key_id": key_id, "state": state},
+            )
         return KeyRef(key_id, row.salt, self._records.files.path(tenant, key_id), row.size)
 
 
@@ -110,8 +92,4 @@ def _check_usable(key_id: str, state: KeyState, *, matches: bool, prove: bool) -
     if state == "UPLOADING":
         raise KeyNotUploadedError(f"the upload of {name} is not complete", details=details)
     if state == "STAGED" and not prove:
-        raise KeyStateError(
-            f"{name} is staged and not active yet",
-            hint="finish what was begun: `blindfit-keys rotate --model MODEL`",
-            details=details,
-        )
+        raise KeyStagedError(f"{name} is staged and not active yet", details=details)

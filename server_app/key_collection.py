@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_
 
+from blindfit.wire_types import KeyState
 from server_app.config import Limits
 from server_app.database import evaluation_keys as table
 from server_app.key_records import KeyRecords, find_row
@@ -21,6 +22,7 @@ class Collected:
     revoked: int
     deleted: int
     expired_uploads: int
+    expired_staged: int
     stray_files: int
 
 
@@ -33,20 +35,21 @@ class KeyCollection:
         self._limits = limits
 
     def collect(self) -> Collected:
-        """End graces and uploads that are over, and remove bytes that nothing refers to."""
+        """End what is over: graces, uploads, keys nobody activated; remove what is refused."""
         revoked = self._end_graces()
-        expired = self._expire_uploads()
+        uploads = self._expire("UPLOADING", self._limits.upload_expiry)
+        staged = self._expire("STAGED", self._limits.staged_expiry)
         deleted = self._delete_refused()
-        return Collected(revoked, deleted, expired, self._remove_strays())
+        return Collected(revoked, deleted, uploads, staged, self._remove_strays())
 
     def _end_graces(self) -> int:
         over = and_(table.c.state == "RETIRING", table.c.deadline <= self._records.clock())
         return self._each(over, lambda tenant, key: self._records.change(tenant, key, "REVOKED"))
 
-    def _expire_uploads(self) -> int:
-        oldest = self._records.clock() - self._limits.upload_expiry
-        over = and_(table.c.state == "UPLOADING", table.c.changed <= oldest)
-        return self._each(over, self._uploads.forget)
+    def _expire(self, state: KeyState, age: float) -> int:
+        """Give back the quota of what never became active; nobody can have used it."""
+        over = and_(table.c.state == state, table.c.changed <= self._records.clock() - age)
+        return self._each(over, lambda tenant, key: self._uploads.forget(tenant, key, state))
 
     def _delete_refused(self) -> int:
         def remove(tenant: str, key_id: str) -> None:

@@ -6,21 +6,32 @@ and checked. Bytes go straight to the disk: a key of several hundred MB never is
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import mmap
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 from weakref import WeakValueDictionary
 
-from blindfit.errors import InputError, KeyNotUploadedError
+from blindfit.errors import InputError, KeyNotUploadedError, UnavailableError
 from blindfit.files import private_folder, sync_folder
 from blindfit.frame import Frame
+from blindfit.key_id import compute_file_key_id
+from server_app.arriving import ArrivingHashes
 
-_READ = 1 << 20  # bytes at a time
+
+@dataclass(frozen=True)
+class Upload:
+    """What was announced of a key; ``size`` in bytes. Names were checked by the caller."""
+
+    tenant: str
+    key_id: str
+    salt: bytes
+    size: int
 
 
 class KeyFiles:
@@ -29,6 +40,7 @@ class KeyFiles:
     def __init__(self, root: Path):
         self._root = root
         self._locks: WeakValueDictionary[Path, _Lock] = WeakValueDictionary()
+        self._hashes = ArrivingHashes()
         self._guard = threading.Lock()
 
     def path(self, tenant: str, key_id: str) -> Path:
@@ -50,39 +62,39 @@ class KeyFiles:
                 return file.stat().st_size
         return 0
 
-    def write(self, tenant: str, key_id: str, offset: int, data: bytes, size: int) -> int:
+    def write(self, upload: Upload, offset: int, data: bytes) -> int:
         """Write a piece; returns how much there is now. Writing a piece again is harmless.
 
-        Raises `InputError` for a gap or for more than ``size`` bytes, `KeyNotUploadedError` when
-        no upload was begun or it is over.
+        Raises `InputError` for a gap or for more than was announced, `KeyNotUploadedError` when no
+        upload was begun or it is over, `UnavailableError` when the disk is full.
         """
-        part = self._part(tenant, key_id)
+        part = self._part(upload.tenant, upload.key_id)
         with self._locked(part), _open(part) as descriptor:
             length = os.fstat(descriptor).st_size
             if offset > length:
                 raise InputError(f"bytes {length} to {offset} of the key are missing")
-            if offset + len(data) > size:
-                raise InputError(f"the key was announced with {size} bytes and has more")
+            if offset + len(data) > upload.size:
+                raise InputError(f"the key was announced with {upload.size} bytes and has more")
             fresh = memoryview(data)[max(0, length - offset) :]
-            while fresh:
-                written = os.pwrite(descriptor, fresh, length)
-                length, fresh = length + written, fresh[written:]
-            return length
+            _write_all(descriptor, fresh, length)
+            self._hashes.add(part, upload.salt, length, fresh)
+            return length + len(fresh)
 
-    def finish(self, tenant: str, key_id: str, salt: bytes, frame: Frame) -> None:
+    def finish(self, upload: Upload, frame: Frame) -> None:
         """Check a part and make it a complete key; harmless when that was done already.
 
         Raises `InputError` (`CiphertextError` for a wrong format) and removes the part, because
         none of its bytes can be trusted to be the right ones.
         """
-        part, final = self._part(tenant, key_id), self.path(tenant, key_id)
+        part = self._part(upload.tenant, upload.key_id)
+        final = self.path(upload.tenant, upload.key_id)
         with self._locked(part):
             if not part.exists() and final.exists():
                 return
             with _open(part) as descriptor:
                 os.fsync(descriptor)
             try:
-                _check(part, key_id, salt, frame)
+                self._check(part, upload, frame)
             except InputError:
                 part.unlink()
                 raise
@@ -93,6 +105,7 @@ class KeyFiles:
         """Remove all bytes of a key."""
         part = self._part(tenant, key_id)
         with self._locked(part):
+            self._hashes.forget(part)
             part.unlink(missing_ok=True)
             self.path(tenant, key_id).unlink(missing_ok=True)
 
@@ -104,6 +117,20 @@ class KeyFiles:
 
     def _part(self, tenant: str, key_id: str) -> Path:
         return self._root / tenant / f"{key_id}.part"
+
+    def _check(self, part: Path, upload: Upload, frame: Frame) -> None:
+        with part.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != frame.length:
+                raise InputError(f"the key has {size} bytes; this model's have {frame.length}")
+            found = self._hashes.take(part, size) or compute_file_key_id(upload.salt, file)
+            if found != upload.key_id:
+                raise InputError(
+                    "the key's bytes do not have the hash of its key_id; upload it again"
+                )
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                # A mapping is sliced and compared like bytes, without being read into memory.
+                frame.check(cast(bytes, content), "evaluation key")
 
     @contextmanager
     def _locked(self, part: Path) -> Iterator[None]:
@@ -135,16 +162,14 @@ def _open(part: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _check(part: Path, key_id: str, salt: bytes, frame: Frame) -> None:
-    digest = hashlib.sha256(salt)
-    with part.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size != frame.length:
-            raise InputError(f"the key has {size} bytes; this model's have {frame.length}")
-        while block := file.read(_READ):
-            digest.update(block)
-        if digest.hexdigest() != key_id:
-            raise InputError("the key's bytes do not have the hash of its key_id; upload it again")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            # A mapping is sliced and compared like bytes, without being read into memory.
-            frame.check(cast(bytes, content), "evaluation key")
+def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    try:
+        while data:
+            written = os.pwrite(descriptor, data, offset)
+            offset, data = offset + written, data[written:]
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UnavailableError(
+            "the server's disk is full", hint="tell the operator; the upload can go on later"
+        ) from error

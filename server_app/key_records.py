@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from blindfit.errors import KeyNotUploadedError
 from blindfit.wire_types import KeyState, KeyStatus
 from server_app.database import Database
 from server_app.database import evaluation_keys as table
 from server_app.key_files import KeyFiles
-from server_app.key_states import REFUSED, check_transition
+from server_app.key_states import check_transition
 from server_app.layout import Layout
 
 Clock = Callable[[], float]
@@ -53,6 +53,10 @@ class KeyRecords:
             return "REVOKED"
         return cast(KeyState, row.state)
 
+    def expired(self, row: Row[Any], lifetime: float) -> bool:
+        """Whether a key has been the active one for ``lifetime`` seconds."""
+        return bool(row.state == "ACTIVE" and row.changed + lifetime <= self.clock())
+
     def status(self, row: Row[Any]) -> KeyStatus:
         """What a tenant is told about a key."""
         state = self.state(row)
@@ -85,9 +89,7 @@ def get_row(connection: Connection, tenant: str, key_id: str) -> Row[Any]:
     row = find_row(connection, tenant, key_id)
     if row is None:
         # The same for a key that another tenant has: the answer must not tell whether it exists.
-        raise KeyNotUploadedError(
-            "the server does not have this evaluation key", details={"key_id": key_id[:64]}
-        )
+        raise KeyNotUploadedError("the server does not have this evaluation key")
     return row
 
 
@@ -97,20 +99,6 @@ def active_key(connection: Connection, tenant: str, params_id: str) -> str:
         table.c.tenant == tenant, table.c.params_id == params_id, table.c.state == "ACTIVE"
     )
     return connection.execute(query).scalar_one_or_none() or ""
-
-
-def held(connection: Connection, tenant: str) -> tuple[int, int]:
-    """How many keys a tenant has, and how many bytes they take or will take."""
-    kept = and_(table.c.tenant == tenant, table.c.state.not_in(REFUSED))
-    query = select(func.count(), func.coalesce(func.sum(table.c.size), 0)).where(kept)
-    count, total = connection.execute(query).one()
-    return int(count), int(total)
-
-
-def refused(connection: Connection, tenant: str) -> int:
-    """How many keys of a tenant are refused for good."""
-    which = and_(table.c.tenant == tenant, table.c.state.in_(REFUSED))
-    return int(connection.execute(select(func.count()).where(which)).scalar_one())
 
 
 def set_state(

@@ -10,14 +10,15 @@ from sqlalchemy import Connection, Row, delete, insert, update
 
 from blindfit.errors import InputError, KeyRevokedError, KeyStateError, LimitError
 from blindfit.frame import Frame
+from blindfit.key_id import SALT_BYTES
 from blindfit.manifest import SHA256
-from blindfit.wire_types import KeyStatus
+from blindfit.wire_types import KeyState, KeyStatus
 from server_app.config import Limits
 from server_app.database import evaluation_keys as table
-from server_app.key_records import KeyRecords, find_row, get_row, held, is_key, refused
+from server_app.key_files import Upload
+from server_app.key_records import KeyRecords, find_row, get_row, is_key
 from server_app.key_states import REFUSED
-
-SALT_BYTES = 16
+from server_app.quotas import check_room
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class KeyUploads:
         with self._records.database.writing() as connection:
             row = find_row(connection, tenant, key_id)
             if row is None:
-                self._check_quota(connection, tenant, announced.size)
+                limits, size = self._limits, announced.size
+                check_room(connection, tenant, announced.params_id, size, limits)
                 self._insert(connection, tenant, announced)
                 row = get_row(connection, tenant, key_id)
             _check_same(row, announced)
@@ -58,15 +60,22 @@ class KeyUploads:
                 connection.execute(refreshed.values(changed=self._records.clock()))
         return self._records.status(row)
 
-    def write(self, tenant: str, key_id: str, offset: int, data: bytes) -> None:
-        """Add a piece of a key that was begun, at an offset that has been reached.
+    def resume(self, tenant: str, key_id: str) -> Upload:
+        """The upload that pieces belong to.
 
-        Raises `KeyNotUploadedError`, `KeyStateError` when the upload is over, `InputError`.
+        Raises `KeyNotUploadedError`, or `KeyStateError` when the upload is over.
         """
         row = self._records.get(tenant, key_id)
         if row.state != "UPLOADING":
             raise KeyStateError(f"key {key_id[:16]} is {row.state}; its upload is over")
-        self._records.files.write(tenant, key_id, offset, data, row.size)
+        return _upload(row)
+
+    def write(self, upload: Upload, offset: int, data: bytes) -> int:
+        """Add a piece, at an offset that has been reached; returns how many bytes there are now.
+
+        Raises `KeyNotUploadedError` when the upload is over by now, `InputError`.
+        """
+        return self._records.files.write(upload, offset, data)
 
     def announced_params(self, tenant: str, key_id: str) -> str:
         """The params_id that a key was announced with; raises `KeyNotUploadedError`."""
@@ -81,18 +90,24 @@ class KeyUploads:
         if row.state != "UPLOADING":
             return self._records.status(row)
         try:
-            self._records.files.finish(tenant, key_id, row.salt, frame)
+            self._records.files.finish(_upload(row), frame)
         except InputError:
             self.forget(tenant, key_id)
             raise
         return self._records.change(tenant, key_id, "STAGED")
 
-    def forget(self, tenant: str, key_id: str) -> None:
-        """End an upload as if it had never begun: its id may come again."""
+    def forget(self, tenant: str, key_id: str, state: KeyState = "UPLOADING") -> None:
+        """Drop a key that is in ``state`` still, as if it had never begun: it may come again.
+
+        The row goes first: a crash may leave bytes without a row, never a row without its bytes.
+        """
         with self._records.database.writing() as connection:
             row = find_row(connection, tenant, key_id)
-            if row is not None and row.state == "UPLOADING":
+            if row is not None and row.state == state:
                 connection.execute(delete(table).where(is_key(tenant, key_id)))
+        # Exclusive: an upload that begins just now writes its row and its file in one.
+        with self._records.database.writing() as connection:
+            if find_row(connection, tenant, key_id) is None:
                 self._records.files.remove(tenant, key_id)
 
     def _insert(self, connection: Connection, tenant: str, announced: Announcement) -> None:
@@ -121,19 +136,9 @@ class KeyUploads:
         if announced.size > largest:
             raise LimitError(f"the key has {announced.size} bytes; this server takes {largest}")
 
-    def _check_quota(self, connection: Connection, tenant: str, size: int) -> None:
-        count, total = held(connection, tenant)
-        limits = self._limits
-        if refused(connection, tenant) >= limits.refused_keys_per_tenant:
-            raise LimitError(
-                f"{limits.refused_keys_per_tenant} keys of this tenant were revoked already",
-                hint="the operator of the server can raise `refused_keys_per_tenant`",
-            )
-        if count >= limits.keys_per_tenant or total + size > limits.key_bytes_per_tenant:
-            raise LimitError(
-                f"the server keeps {count} keys of {total} bytes for this tenant already",
-                hint="revoke old ones with `blindfit-keys revoke KEY_ID`",
-            )
+
+def _upload(row: Row[Any]) -> Upload:
+    return Upload(row.tenant, row.key_id, row.salt, row.size)
 
 
 def _check_same(row: Row[Any], announced: Announcement) -> None:

@@ -11,7 +11,8 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from blindfit.errors import InputError, UnavailableError
+from blindfit.address import join_address, split_address
+from blindfit.errors import UnavailableError
 from server_app.layout import Layout
 
 _MAX_CALLS_PER_CONNECTION = 64
@@ -70,16 +71,14 @@ class Listener:
         await self.server.stop(seconds)
 
     def _bind(self, address: str, credentials: Any) -> str:
-        host, _, number = address.rpartition(":")
-        if not host or not number.isdigit() or int(number) > 65535:
-            raise InputError(f"{address!r} is not an address like 127.0.0.1:7443")
+        host, _ = split_address(address, any_port=True)
         try:
             port = self.server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise UnavailableError(
                 f"cannot listen on {address}", hint="stop what uses it, or choose another port"
             ) from error
-        return f"{host}:{port}"
+        return join_address(host, port)
 
 
 def allow_many_connections() -> None:
@@ -101,6 +100,9 @@ def _options(max_message: int) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", max_message),
         ("grpc.max_send_message_length", -1),  # what the server says is its own choice
         ("grpc.max_concurrent_streams", _MAX_CALLS_PER_CONNECTION),
+        # Keys come fast, in few frames and without waiting for gRPC to measure the connection.
+        ("grpc.http2.max_frame_size", 1 << 20),
+        ("grpc.http2.lookahead_bytes", 2 << 20),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MILLISECONDS),
         ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
         # Else a second daemon could listen on the same port and take every other connection.

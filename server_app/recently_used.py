@@ -30,6 +30,11 @@ class RecentlyUsed(Generic[Item]):
         while len(self._items) > 1 and self.cost() > self._budget:
             self._items.popitem(last=False)
 
+    def pop(self, name: str) -> Item | None:
+        """Take an item out, or None."""
+        found = self._items.pop(name, None)
+        return None if found is None else found[0]
+
     def cost(self) -> int:
         """The costs of all items together."""
         return sum(cost for _, cost in self._items.values())

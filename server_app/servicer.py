@@ -13,6 +13,8 @@ from typing import Any
 from blindfit.bundle import CLIENT_ZIP, checked_file
 from blindfit.errors import BlindfitError, InputError
 from blindfit.v1 import (
+    certificates_pb2,
+    certificates_pb2_grpc,
     common_pb2,
     enrollment_pb2,
     enrollment_pb2_grpc,
@@ -32,10 +34,18 @@ from blindfit.wire import (
     predict_reply_to,
 )
 from blindfit.wire_types import Enrolled
-from server_app.answering import Note, answering, caller, internal_error
+from server_app.answering import (
+    Note,
+    answering,
+    caller,
+    internal_error,
+    presented_fingerprint,
+)
 from server_app.catalogue import Catalogue
+from server_app.certificates import Certificates
 from server_app.evaluation_keys import EvaluationKeys
 from server_app.inference import Inference
+from server_app.key_activation import KeyActivation
 from server_app.key_uploads import Announcement, KeyUploads
 from server_app.row_stream import answer_stream
 from server_app.tenants import Tenant, Tenants
@@ -45,6 +55,7 @@ ENROLLMENT = enrollment_pb2.DESCRIPTOR.services_by_name["Enrollment"].full_name
 TENANT_SERVICES = (
     models_pb2.DESCRIPTOR.services_by_name["Models"].full_name,
     evaluation_keys_pb2.DESCRIPTOR.services_by_name["EvaluationKeys"].full_name,
+    certificates_pb2.DESCRIPTOR.services_by_name["Certificates"].full_name,
     inference_pb2.DESCRIPTOR.services_by_name["Inference"].full_name,
 )
 
@@ -54,9 +65,11 @@ class Services:
     """What the handlers call."""
 
     tenants: Tenants
+    certificates: Certificates
     catalogue: Catalogue
     uploads: KeyUploads
     keys: EvaluationKeys
+    activation: KeyActivation
     inference: Inference
     stream_window: int
     draining: asyncio.Event
@@ -68,9 +81,10 @@ def add_enrollment(tenants: Tenants, server: Any) -> None:
 
 
 def add_tenant_services(services: Services, server: Any) -> None:
-    """Serve models, evaluation keys and inference, on the port with client certificates."""
+    """Serve all that is for tenants, on the port with client certificates."""
     models_pb2_grpc.add_ModelsServicer_to_server(_Models(services), server)
     evaluation_keys_pb2_grpc.add_EvaluationKeysServicer_to_server(_Keys(services), server)
+    certificates_pb2_grpc.add_CertificatesServicer_to_server(_Certificates(services), server)
     inference_pb2_grpc.add_InferenceServicer_to_server(_Inference(services), server)
 
 
@@ -142,19 +156,20 @@ class _Keys(_TenantServicer):
             )
             return key_status_to(status)
 
-    async def UploadChunks(self, requests: AsyncIterator[Any], context: Any) -> Any:  # noqa: N802
+    async def UploadChunks(  # noqa: N802
+        self, requests: AsyncIterator[Any], context: Any
+    ) -> AsyncIterator[Any]:
         async with answering(context, "UploadChunks") as note:
-            tenant = self._caller(context, note)
-            key_id = ""
+            # Asked once: who is revoked meanwhile fills up what was reserved, but cannot commit.
+            tenant, uploads, upload = self._caller(context, note), self._services.uploads, None
             async for request in requests:
-                key_id = key_id or request.key_id
+                if upload is None:
+                    upload = await asyncio.to_thread(uploads.resume, tenant.name, request.key_id)
                 chunk = request.chunk
-                await asyncio.to_thread(
-                    self._services.uploads.write, tenant.name, key_id, chunk.offset, chunk.data
-                )
-            if not key_id:
+                received = await asyncio.to_thread(uploads.write, upload, chunk.offset, chunk.data)
+                yield evaluation_keys_pb2.UploadProgress(received=received)
+            if upload is None:
                 raise InputError("the first message of an upload names the key")
-            return key_status_to(self._services.keys.status(tenant.name, key_id))
 
     async def CommitUpload(self, request: Any, context: Any) -> Any:  # noqa: N802
         async with answering(context, "CommitUpload") as note:
@@ -180,7 +195,11 @@ class _Keys(_TenantServicer):
         async with answering(context, "ActivateKey") as note:
             tenant = self._caller(context, note)
             status = await asyncio.to_thread(
-                self._services.keys.activate, tenant.name, request.key_id, request.replaces
+                self._services.activation.activate,
+                tenant.name,
+                request.key_id,
+                request.replaces,
+                request.grace if request.HasField("grace") else None,
             )
             return key_status_to(status)
 
@@ -191,6 +210,22 @@ class _Keys(_TenantServicer):
                 self._services.keys.revoke, tenant.name, request.key_id
             )
             return key_status_to(status)
+
+
+class _Certificates(_TenantServicer):
+    async def RenewCertificate(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "RenewCertificate") as note:
+            tenant, own = self._caller(context, note), presented_fingerprint(context)
+            renew = self._services.certificates.renew
+            certificate = await asyncio.to_thread(renew, tenant.name, own, request.csr_pem)
+            return certificates_pb2.RenewCertificateResponse(certificate_pem=certificate)
+
+    async def RevokeCertificate(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with answering(context, "RevokeCertificate") as note:
+            tenant, own = self._caller(context, note), presented_fingerprint(context)
+            revoke = self._services.certificates.revoke
+            await asyncio.to_thread(revoke, tenant.name, own, request.fingerprint)
+            return certificates_pb2.RevokeCertificateResponse()
 
 
 class _Inference(_TenantServicer):

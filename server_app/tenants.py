@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row, insert, select, update
 
 from blindfit.errors import AccessError, InputError, InvitationError, NotFoundError
 from server_app import database as db
 from server_app.authority import sign_request
+from server_app.certificates import active_certificates, keep_certificate
 from server_app.config import load_config
 from server_app.database import Database
 from server_app.invitations import cancel_invitations, consume, find_invitation
@@ -62,13 +62,7 @@ class Tenants:
             _check_role(bool(invited.participant), participant_key)
             certificate = sign_request(self._home, csr_pem, invited.tenant, self._lifetime)
             _keep_tenant(connection, invited, participant_key, now)
-            entry = {
-                "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(),
-                "tenant": invited.tenant,
-                "state": "active",
-                "expires": certificate.not_valid_after_utc.timestamp(),
-            }
-            connection.execute(insert(db.certificates).values(entry))
+            keep_certificate(connection, invited.tenant, certificate)
         return invited.tenant, certificate.public_bytes(serialization.Encoding.PEM)
 
     def identify(self, fingerprint: str) -> Tenant:
@@ -101,6 +95,11 @@ class Tenants:
         with self._database.reading() as connection:
             rows = connection.execute(select(db.tenants).order_by(db.tenants.c.name)).all()
         return [_tenant(row) for row in rows]
+
+    def certificates(self, name: str) -> int:
+        """How many certificates of a tenant are accepted now."""
+        with self._database.reading() as connection:
+            return active_certificates(connection, name)
 
     def revoke(self, name: str) -> None:
         """Refuse a tenant, all its certificates and invitations from now on.
@@ -149,11 +148,6 @@ def normal_participant_key(text: str) -> str:
         raise InputError("the participant's key must be an EC key on P-384")
     form = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return key.public_bytes(*form).decode()
-
-
-def certificate_fingerprint(pem: bytes) -> str:
-    """The SHA-256 of a certificate, hex, as `Tenants.identify` takes it."""
-    return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
 
 
 def _check_role(participant: bool, participant_key: str) -> None:

@@ -17,6 +17,7 @@ from concrete import fhe
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from blindfit.bundle import SERVER_ZIP
+from blindfit.key_id import compute_key_id
 from server_app.loaded_circuit import LoadedCircuit
 from server_app.recently_used import RecentlyUsed
 from server_app.worker_entry import WorkerSettings
@@ -104,7 +105,7 @@ def _read_circuit(job: Job) -> LoadedCircuit:
 
 def _read_key(job: Job) -> Any:
     content = Path(job.key_path).read_bytes()
-    if hashlib.sha256(bytes.fromhex(job.salt) + content).hexdigest() != job.key_id:
+    if compute_key_id(bytes.fromhex(job.salt), content) != job.key_id:
         raise ValueError("the file has changed since it was uploaded")
     return fhe.EvaluationKeys.deserialize(content)
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import tempfile
 import threading
 
+from blindfit.core_dumps import disable_core_dumps
+
 
 def set_up_worker(scratch: str) -> None:
     """No core dumps, no orphan, nothing on standard output, temporary files in ``scratch``."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    disable_core_dumps()
     # Ctrl-C and a service manager's SIGTERM reach the whole group, but accepted rows shall finish:
     # only the daemon ends a worker, by closing its pipe or by SIGKILL. Blocked and not ignored,
     # because LLVM installs handlers of its own when a circuit is loaded.

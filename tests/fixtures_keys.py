@@ -54,9 +54,12 @@ class MemoryServer:
         self.keys[key_id] = KeyStatus(key_id, known.params_id, state, known.size, known.received)
         return self.keys[key_id]
 
-    def upload_key(self, key_id, params_id, salt, evaluation_keys) -> KeyStatus:
+    def upload_key(self, key_id, params_id, salt, evaluation_keys, on_progress=None) -> KeyStatus:
         self.calls.append("upload")
         size = len(evaluation_keys)
+        for received in range(0, size + 1, max(1, size // 20)):
+            if on_progress:
+                on_progress(received)
         return self.keys.setdefault(key_id, KeyStatus(key_id, params_id, "STAGED", size, size))
 
     def key_status(self, key_id) -> KeyStatus:
@@ -67,7 +70,7 @@ class MemoryServer:
     def list_keys(self) -> list[KeyStatus]:
         return list(self.keys.values())
 
-    def activate_key(self, key_id, replaces) -> KeyStatus:
+    def activate_key(self, key_id, replaces, grace=None) -> KeyStatus:
         self.calls.append("activate")
         status = self.key_status(key_id)
         active = [

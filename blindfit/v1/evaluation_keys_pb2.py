@@ -25,29 +25,31 @@ _sym_db = _symbol_database.Default()
 from blindfit.v1 import common_pb2 as blindfit_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!blindfit/v1/evaluation_keys.proto\x12\x0b\x62lindfit.v1\x1a\x18\x62lindfit/v1/common.proto\"S\n\x12\x42\x65ginUploadRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tparams_id\x18\x02 \x01(\t\x12\x0c\n\x04salt\x18\x03 \x01(\x0c\x12\x0c\n\x04size\x18\x04 \x01(\x04\"@\n\x0bUploadChunk\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.blindfit.v1.Chunk\"\x1c\n\nKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"6\n\x12\x41\x63tivateKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08replaces\x18\x02 \x01(\t\"\x11\n\x0fListKeysRequest\"8\n\x10ListKeysResponse\x12$\n\x04keys\x18\x01 \x03(\x0b\x32\x16.blindfit.v1.KeyStatus\"t\n\tKeyStatus\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tparams_id\x18\x02 \x01(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.blindfit.v1.KeyState\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x10\n\x08received\x18\x05 \x01(\x04*\xb0\x01\n\x08KeyState\x12\x19\n\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13KEY_STATE_UPLOADING\x10\x01\x12\x14\n\x10KEY_STATE_STAGED\x10\x02\x12\x14\n\x10KEY_STATE_ACTIVE\x10\x03\x12\x16\n\x12KEY_STATE_RETIRING\x10\x04\x12\x15\n\x11KEY_STATE_REVOKED\x10\x05\x12\x15\n\x11KEY_STATE_DELETED\x10\x06\x32\xed\x03\n\x0e\x45valuationKeys\x12\x46\n\x0b\x42\x65ginUpload\x12\x1f.blindfit.v1.BeginUploadRequest\x1a\x16.blindfit.v1.KeyStatus\x12\x42\n\x0cUploadChunks\x12\x18.blindfit.v1.UploadChunk\x1a\x16.blindfit.v1.KeyStatus(\x01\x12?\n\x0c\x43ommitUpload\x12\x17.blindfit.v1.KeyRequest\x1a\x16.blindfit.v1.KeyStatus\x12?\n\x0cGetKeyStatus\x12\x17.blindfit.v1.KeyRequest\x1a\x16.blindfit.v1.KeyStatus\x12G\n\x08ListKeys\x12\x1c.blindfit.v1.ListKeysRequest\x1a\x1d.blindfit.v1.ListKeysResponse\x12\x46\n\x0b\x41\x63tivateKey\x12\x1f.blindfit.v1.ActivateKeyRequest\x1a\x16.blindfit.v1.KeyStatus\x12<\n\tRevokeKey\x12\x17.blindfit.v1.KeyRequest\x1a\x16.blindfit.v1.KeyStatusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!blindfit/v1/evaluation_keys.proto\x12\x0b\x62lindfit.v1\x1a\x18\x62lindfit/v1/common.proto\"S\n\x12\x42\x65ginUploadRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tparams_id\x18\x02 \x01(\t\x12\x0c\n\x04salt\x18\x03 \x01(\x0c\x12\x0c\n\x04size\x18\x04 \x01(\x04\"@\n\x0bUploadChunk\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.blindfit.v1.Chunk\"\"\n\x0eUploadProgress\x12\x10\n\x08received\x18\x01 \x01(\x04\"\x1c\n\nKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"T\n\x12\x41\x63tivateKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08replaces\x18\x02 \x01(\t\x12\x12\n\x05grace\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_grace\"\x11\n\x0fListKeysRequest\"8\n\x10ListKeysResponse\x12$\n\x04keys\x18\x01 \x03(\x0b\x32\x16.blindfit.v1.KeyStatus\"t\n\tKeyStatus\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tparams_id\x18\x02 \x01(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.blindfit.v1.KeyState\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x10\n\x08received\x18\x05 \x01(\x04*\xb0\x01\n\x08KeyState\x12\x19\n\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13KEY_STATE_UPLOADING\x10\x01\x12\x14\n\x10KEY_STATE_STAGED\x10\x02\x12\x14\n\x10KEY_STATE_ACTIVE\x10\x03\x12\x16\n\x12KEY_STATE_RETIRING\x10\x04\x12\x15\n\x11KEY_STATE_REVOKED\x10\x05\x12\x15\n\x11KEY_STATE_DELETED\x10\x06\x32\xf4\x03\n\x0e\x45valuationKeys\x12\x46\n\x0b\x42\x65ginUpload\x12\x1f.blindfit.v1.BeginUploadRequest\x1a\x16.blindfit.v1.KeyStatus\x12I\n\x0cUploadChunks\x12\x18.blindfit.v1.UploadChunk\x1a\x1b.blindfit.v1.UploadProgress(\x01\x30\x01\x12?\n\x0c\x43ommitUpload\x12\x17.blindfit.v1.KeyRequest\x1a\x16.blindfit.v1.KeyStatus\x12?\n\x0cGetKeyStatus\x12\x17.blindfit.v1.KeyRequest\x1a\x16.blindfit.v1.KeyStatus\x12G\n\x08ListKeys\x12\x1c.blindfit.v1.ListKeysRequest\x1a\x1d.blindfit.v1.ListKeysResponse\x12\x46\n\x0b\x41\x63tivateKey\x12\x1f.blindfit.v1.ActivateKeyRequest\x1a\x16.blindfit.v1.KeyStatus\x12<\n\tRevokeKey\x12\x17.blindfit.v1.KeyRequest\x1a\x16.blindfit.v1.KeyStatusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'blindfit.v1.evaluation_keys_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KEYSTATE']._serialized_start=509
-  _globals['_KEYSTATE']._serialized_end=685
+  _globals['_KEYSTATE']._serialized_start=575
+  _globals['_KEYSTATE']._serialized_end=751
   _globals['_BEGINUPLOADREQUEST']._serialized_start=76
   _globals['_BEGINUPLOADREQUEST']._serialized_end=159
   _globals['_UPLOADCHUNK']._serialized_start=161
   _globals['_UPLOADCHUNK']._serialized_end=225
-  _globals['_KEYREQUEST']._serialized_start=227
-  _globals['_KEYREQUEST']._serialized_end=255
-  _globals['_ACTIVATEKEYREQUEST']._serialized_start=257
-  _globals['_ACTIVATEKEYREQUEST']._serialized_end=311
-  _globals['_LISTKEYSREQUEST']._serialized_start=313
-  _globals['_LISTKEYSREQUEST']._serialized_end=330
-  _globals['_LISTKEYSRESPONSE']._serialized_start=332
-  _globals['_LISTKEYSRESPONSE']._serialized_end=388
-  _globals['_KEYSTATUS']._serialized_start=390
-  _globals['_KEYSTATUS']._serialized_end=506
-  _globals['_EVALUATIONKEYS']._serialized_start=688
-  _globals['_EVALUATIONKEYS']._serialized_end=1181
+  _globals['_UPLOADPROGRESS']._serialized_start=227
+  _globals['_UPLOADPROGRESS']._serialized_end=261
+  _globals['_KEYREQUEST']._serialized_start=263
+  _globals['_KEYREQUEST']._serialized_end=291
+  _globals['_ACTIVATEKEYREQUEST']._serialized_start=293
+  _globals['_ACTIVATEKEYREQUEST']._serialized_end=377
+  _globals['_LISTKEYSREQUEST']._serialized_start=379
+  _globals['_LISTKEYSREQUEST']._serialized_end=396
+  _globals['_LISTKEYSRESPONSE']._serialized_start=398
+  _globals['_LISTKEYSRESPONSE']._serialized_end=454
+  _globals['_KEYSTATUS']._serialized_start=456
+  _globals['_KEYSTATUS']._serialized_end=572
+  _globals['_EVALUATIONKEYS']._serialized_start=754
+  _globals['_EVALUATIONKEYS']._serialized_end=1254
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,12 @@ class UploadChunk(_message.Message):
     chunk: _common_pb2.Chunk
     def __init__(self, key_id: _Optional[str] = ..., chunk: _Optional[_Union[_common_pb2.Chunk, _Mapping]] = ...) -> None: ...
 
+class UploadProgress(_message.Message):
+    __slots__ = ("received",)
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    received: int
+    def __init__(self, received: _Optional[int] = ...) -> None: ...
+
 class KeyRequest(_message.Message):
     __slots__ = ("key_id",)
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
@@ -51,12 +57,14 @@ class KeyRequest(_message.Message):
     def __init__(self, key_id: _Optional[str] = ...) -> None: ...
 
 class ActivateKeyRequest(_message.Message):
-    __slots__ = ("key_id", "replaces")
+    __slots__ = ("key_id", "replaces", "grace")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     REPLACES_FIELD_NUMBER: _ClassVar[int]
+    GRACE_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     replaces: str
-    def __init__(self, key_id: _Optional[str] = ..., replaces: _Optional[str] = ...) -> None: ...
+    grace: float
+    def __init__(self, key_id: _Optional[str] = ..., replaces: _Optional[str] = ..., grace: _Optional[float] = ...) -> None: ...
 
 class ListKeysRequest(_message.Message):
     __slots__ = ()

@@ -40,10 +40,10 @@ class EvaluationKeysStub(object):
                 request_serializer=blindfit_dot_v1_dot_evaluation__keys__pb2.BeginUploadRequest.SerializeToString,
                 response_deserializer=blindfit_dot_v1_dot_evaluation__keys__pb2.KeyStatus.FromString,
                 _registered_method=True)
-        self.UploadChunks = channel.stream_unary(
+        self.UploadChunks = channel.stream_stream(
                 '/blindfit.v1.EvaluationKeys/UploadChunks',
                 request_serializer=blindfit_dot_v1_dot_evaluation__keys__pb2.UploadChunk.SerializeToString,
-                response_deserializer=blindfit_dot_v1_dot_evaluation__keys__pb2.KeyStatus.FromString,
+                response_deserializer=blindfit_dot_v1_dot_evaluation__keys__pb2.UploadProgress.FromString,
                 _registered_method=True)
         self.CommitUpload = channel.unary_unary(
                 '/blindfit.v1.EvaluationKeys/CommitUpload',
@@ -84,14 +84,16 @@ class EvaluationKeysServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UploadChunks(self, request_iterator, context):
-        """Sends chunks from the offset that the server has; the first message names the key.
+        """Sends chunks from the offset that the server has; the first message names the key. The server
+        acknowledges each chunk once it is written, so that a client that keeps little unacknowledged
+        has little to send again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CommitUpload(self, request, context):
-        """Checks length and hashes; the key becomes STAGED.
+        """Checks length and hash; the key becomes STAGED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,10 +132,10 @@ def add_EvaluationKeysServicer_to_server(servicer, server):
                     request_deserializer=blindfit_dot_v1_dot_evaluation__keys__pb2.BeginUploadRequest.FromString,
                     response_serializer=blindfit_dot_v1_dot_evaluation__keys__pb2.KeyStatus.SerializeToString,
             ),
-            'UploadChunks': grpc.stream_unary_rpc_method_handler(
+            'UploadChunks': grpc.stream_stream_rpc_method_handler(
                     servicer.UploadChunks,
                     request_deserializer=blindfit_dot_v1_dot_evaluation__keys__pb2.UploadChunk.FromString,
-                    response_serializer=blindfit_dot_v1_dot_evaluation__keys__pb2.KeyStatus.SerializeToString,
+                    response_serializer=blindfit_dot_v1_dot_evaluation__keys__pb2.UploadProgress.SerializeToString,
             ),
             'CommitUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.CommitUpload,
@@ -210,12 +212,12 @@ class EvaluationKeys(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.stream_unary(
+        return grpc.experimental.stream_stream(
             request_iterator,
             target,
             '/blindfit.v1.EvaluationKeys/UploadChunks',
             blindfit_dot_v1_dot_evaluation__keys__pb2.UploadChunk.SerializeToString,
-            blindfit_dot_v1_dot_evaluation__keys__pb2.KeyStatus.FromString,
+            blindfit_dot_v1_dot_evaluation__keys__pb2.UploadProgress.FromString,
             options,
             channel_credentials,
             insecure,

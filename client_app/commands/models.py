@@ -10,7 +10,7 @@ from blindfit.console import HomeOption, JsonOption, emit, print_table
 def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the models that this client may use."""
     from blindfit.home import resolve_home
-    from client_app.session import connect
+    from client_app.connection import connect
     from keys.identity import load_identity
     from keys.store import KeyStore
 
@@ -18,13 +18,13 @@ def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     with connect(load_identity(folder)) as channel:
         summaries = channel.list_models()
     store = KeyStore(folder / "keys")
-    primaries = {model: store.primary(model) for model in {s.model for s in summaries}}
+    primaries = store.primaries()
 
     def keys_for(model: str, params_id: str) -> str:
-        primary = primaries[model]
-        if primary is None:
+        if model not in primaries:
             return "none yet"
-        return primary.key_id[:12] if primary.params_id == params_id else "other parameters"
+        key = store.active(params_id)
+        return key.key_id[:12] if key else "other parameters"
 
     rows = [
         [s.model, f"{s.version}{' *' if s.current else ''}", s.estimator, s.created,

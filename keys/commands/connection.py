@@ -7,22 +7,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blindfit.console import say
+from blindfit.console import read_passphrase, say
 
 if TYPE_CHECKING:
     from blindfit.channel import ServerChannel
     from keys.identity import Identity
     from keys.store import KeyStore
+    from keys.unlocked_store import UnlockedStore
 
 
-def open_store(home: Path, *, recover: bool = False) -> KeyStore:
-    """The store of ``home``; ``recover`` first finishes what dead processes left."""
+def open_store(home: Path) -> KeyStore:
+    """The store of ``home``, to read; needs no passphrase."""
     from keys.store import KeyStore
 
-    store = KeyStore(home / "keys")
-    if recover:
-        store.recover()
-    return store
+    return KeyStore(home / "keys")
+
+
+def unlocked_store(
+    home: Path, passphrase_file: Path | None, *, create: bool = False
+) -> UnlockedStore:
+    """The store of ``home``, opened by the OS keyring or a passphrase, which is asked for.
+
+    ``create`` makes the store on first use; its passphrase is asked twice.
+    """
+    from keys.unlocking import unlock_store
+
+    is_new = create and not open_store(home).exists
+    return unlock_store(
+        home, lambda: read_passphrase(passphrase_file, confirm=is_new), create=create
+    )
 
 
 @contextmanager
@@ -43,4 +56,4 @@ def report_step(step: str) -> None:
     say(f"  {step} …")
 
 
-__all__ = ["connected", "open_store", "report_step"]
+__all__ = ["connected", "open_store", "report_step", "unlocked_store"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from blindfit.console import (
     HomeOption,
@@ -11,9 +13,9 @@ from blindfit.console import (
     PassphraseFileOption,
     emit,
     print_table,
-    read_passphrase,
     say,
 )
+from blindfit.errors import InputError
 from blindfit.home import resolve_home
 from keys.commands.options import ModelOption
 
@@ -21,32 +23,44 @@ if TYPE_CHECKING:
     from blindfit.bundle import Bundle
     from blindfit.channel import ServerChannel
     from keys.inventory import KeyRecord
-    from keys.store import KeyStore
+    from keys.unlocked_store import UnlockedStore
+
+ParamsOfOption = Annotated[
+    str | None,
+    typer.Option("--params-of", help="Share this model's key; refused if it does not fit."),
+]
+KeyringOption = Annotated[
+    bool,
+    typer.Option("--keyring", help="Lock the keys by the OS keyring, not by a passphrase."),
+]
 
 
 def create(
     model: ModelOption,
+    params_of: ParamsOfOption = None,
+    keyring: KeyringOption = False,
     home: HomeOption = None,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Create keys for a model, seal them here and register them with the server.
 
-    A key that already serves the same crypto parameters is shared instead.
+    A key that already serves the same crypto parameters is shared instead. What was stopped is
+    gone on with.
     """
     from blindfit.bundle import fetch_bundle
-    from keys.commands.connection import connected, open_store
+    from keys.commands.connection import connected
     from keys.commands.document import COLUMNS, key_document, key_row
-    from keys.rotation import share_key
+    from keys.sharing import share_key, was_begun
 
     folder = resolve_home(home)
-    store = open_store(folder, recover=True)
     with connected(folder) as (identity, channel):
         bundle = fetch_bundle(channel, folder, identity.publisher_key, model)
-        shared = share_key(store, bundle)
+        store = _open(folder, passphrase_file, keyring)
+        shared = None if was_begun(store, bundle) else share_key(store, bundle, params_of=params_of)
         if shared:
             say(f"key {shared.key_id[:12]} has the same parameters: {model} shares it")
-        record = shared or _create(channel, store, bundle, passphrase_file)
+        record = shared or _create(channel, store, bundle)
     primaries = store.primaries()
     emit(
         {"key": key_document(record, primaries), "shared": shared is not None},
@@ -55,15 +69,27 @@ def create(
     )
 
 
-def _create(
-    channel: ServerChannel, store: KeyStore, bundle: Bundle, passphrase_file: Path | None
-) -> KeyRecord:
+def _open(home: Path, passphrase_file: Path | None, keyring: bool) -> UnlockedStore:
+    from keys.commands.connection import open_store, unlocked_store
+    from keys.os_keyring import KIND, KeyringEntry
+    from keys.unlocking import loss_warning
+
+    store = open_store(home)
+    if keyring and store.exists and store.lock_kind() != KIND:
+        raise InputError(
+            "the keys of this home are locked by a passphrase",
+            hint="run `blindfit-keys passphrase --keyring` to lock them by the OS keyring",
+        )
+    if keyring and not store.exists:
+        opened = store.initialize(KeyringEntry.create())
+        say(loss_warning(opened))
+        return opened
+    say(loss_warning(store))
+    return unlocked_store(home, passphrase_file, create=True)
+
+
+def _create(channel: ServerChannel, store: UnlockedStore, bundle: Bundle) -> KeyRecord:
     from keys.commands.connection import report_step
     from keys.rotation import Means, create_key
 
-    say(
-        "The passphrase seals the keys on this machine. Nobody can reset it: if it is lost, the "
-        "keys are lost,\nand with them every prediction that was encrypted for them."
-    )
-    passphrase = read_passphrase(passphrase_file, confirm=True)
-    return create_key(Means(channel, store, bundle, passphrase), report_step)
+    return create_key(Means(channel, store, bundle), report_step)

@@ -15,20 +15,22 @@ def show(key_id: KeyArgument, home: HomeOption = None, as_json: JsonOption = Fal
     store = open_store(resolve_home(home))
     record = store.record(key_id)
     document = key_document(record, store.primaries())
-    history = [entry for entry in store.audit.entries() if entry.get("key_id") == record.key_id]
+    history = [entry for entry in store.history() if entry.get("key_id") == record.key_id]
 
     def table() -> None:
         facts = [
-            [name, ", ".join(value) if isinstance(value, list) else value]
+            [name, ", ".join(value) if isinstance(value, list) else value or "–"]
             for name, value in document.items()
         ]
         print_table("", ["", "key"], facts)
-        print_table("history", ["time", "what"], [[e["time"], _told(e)] for e in history])
+        print_table("history", ["time", "what"], [[str(e["time"]), _told(e)] for e in history])
 
     emit({**document, "history": history}, as_json, table)
 
 
-def _told(entry: dict[str, str]) -> str:
+def _told(entry: dict[str, object]) -> str:
     if entry["event"] == "primary":
         return f"primary of {entry['model']}"
-    return entry["to"] if entry["from"] is None else f"{entry['from']} → {entry['to']}"
+    due = f" ({entry['destroy_at']})" if entry.get("destroy_at") else ""
+    told = entry["to"] if entry["from"] is None else f"{entry['from']} → {entry['to']}"
+    return f"{told}{due}"

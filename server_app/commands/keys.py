@@ -58,7 +58,7 @@ def revoke(
 
 @app.command()
 def gc(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """End graces and uploads that are over, and remove the bytes of refused keys."""
+    """End what is over, and remove the bytes of refused keys; a daemon does it, too."""
     from server_app.key_collection import KeyCollection
 
     collected = KeyCollection(*_records(home)).collect()
@@ -66,6 +66,7 @@ def gc(home: HomeOption = None, as_json: JsonOption = False) -> None:
         "revoked": collected.revoked,
         "deleted": collected.deleted,
         "expired_uploads": collected.expired_uploads,
+        "expired_staged": collected.expired_staged,
         "stray_files": collected.stray_files,
     }
 

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from blindfit.console import HomeOption, JsonOption, emit, print_table
+from server_app.commands.quota import quota
 
 app = typer.Typer(no_args_is_help=True, help="Clients and participants of this server.")
+app.command()(quota)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tenant's name.")]
 
@@ -21,19 +23,21 @@ def list_tenants(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from blindfit.home import resolve_home
     from server_app.tenants import open_tenants
 
+    tenants = open_tenants(resolve_home(home))
     lines = [
         {
             "tenant": tenant.name,
             "state": tenant.state,
+            "certificates": tenants.certificates(tenant.name),
             "models": "all" if tenant.models is None else sorted(tenant.models),
             "participant": bool(tenant.participant_key),
             "created": datetime.fromtimestamp(tenant.created, UTC).isoformat(timespec="seconds"),
         }
-        for tenant in open_tenants(resolve_home(home)).all()
+        for tenant in tenants.all()
     ]
 
     def human() -> None:
-        columns = ["tenant", "state", "models", "participant", "created"]
+        columns = ["tenant", "state", "certificates", "models", "participant", "created"]
         print_table("", columns, [[str(line[name]) for name in columns] for line in lines])
 
     emit({"tenants": lines}, as_json, human)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 
 from blindfit.bundle import fetch_bundle
 from blindfit.channel import ServerChannel, enroll
+from blindfit.key_id import SALT_BYTES, compute_key_id
 from blindfit.schema import Schema
 from keys.identity import new_identity_request
 from server_app.authority import load_publisher_public
@@ -165,8 +165,8 @@ class Keys:
         self._client = FHEModelClient(str(bundle.folder))
         self._client.generate_private_and_evaluation_keys()
         self.evaluation = self._client.get_serialized_evaluation_keys()
-        self.salt = os.urandom(16)
-        self.id = hashlib.sha256(self.salt + self.evaluation).hexdigest()
+        self.salt = os.urandom(SALT_BYTES)
+        self.id = compute_key_id(self.salt, self.evaluation)
         self._width = bundle.manifest.circuit.inputs
 
     def encrypt(self, row) -> bytes:

@@ -13,7 +13,7 @@ from demo.scan import find_any
 from demo.story import CLIENT, tell
 from demo.table import print_findings
 from keys.access import SECRET_ACCESS
-from keys.store import KeyStore
+from keys.unlocking import unlock_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -63,8 +63,9 @@ def test_the_server_received_and_stored_no_secret_key_and_no_row(findings):
 
 @pytest.mark.parametrize("place", ["received", "stored"])
 def test_of_the_test_a_planted_secret_is_found(story, place):
-    store = KeyStore(story.deployment.home(CLIENT) / "keys")
-    keyset = store.open(store.records()[0].key_id, b"correct horse battery staple")
+    home = story.deployment.home(CLIENT)
+    store = unlock_store(home, lambda: b"correct horse battery staple")
+    keyset = store.open(store.records()[0].key_id)
     row = story.encoded()[100]
     quantized = (story.encoded() * 255).astype(np.int64) - 128
     wanted = needles(story, quantized)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +13,20 @@ from fixtures_keys import CHEAP, PASSPHRASE, MemoryServer, make_keyset
 
 from blindfit.bundle import open_bundle
 from blindfit.errors import (
+    BundleError,
     InputError,
     KeyMismatchError,
     KeyStateError,
     ResponseMismatchError,
 )
 from blindfit.study import parse_study
-from blindfit.wire_types import PredictReply
 from keys.access import SECRET_ACCESS
 from keys.cipher import Cipher
 from keys.generation import open_client
 from keys.keyset import Keyset
-from keys.rotation import Means, create_key, rotate
+from keys.means import Means
+from keys.rotation import create_key, rotate
+from keys.stanzas import Passphrase
 from keys.states import KeyState
 from keys.store import KeyStore
 
@@ -55,9 +59,9 @@ class FheServer(MemoryServer):
         self._fhe = FHEModelServer(str(folder))
         self._evaluation_keys: dict[str, bytes] = {}
 
-    def upload_key(self, key_id, params_id, salt, evaluation_keys):
+    def upload_key(self, key_id, params_id, salt, evaluation_keys, on_progress=None):
         self._evaluation_keys[key_id] = evaluation_keys
-        return super().upload_key(key_id, params_id, salt, evaluation_keys)
+        return super().upload_key(key_id, params_id, salt, evaluation_keys, on_progress)
 
     def predict(self, model, version, key_id, ciphertext, *, prove=False):
         self._circuit = lambda content: self.run(content, key_id)
@@ -65,6 +69,11 @@ class FheServer(MemoryServer):
 
     def run(self, ciphertext: bytes, key_id: str) -> bytes:
         return self._fhe.run(ciphertext, self._evaluation_keys[key_id])
+
+
+def new_store(folder):
+    """A store with a passphrase that is cheap to try."""
+    return KeyStore(folder / "keys").initialize(Passphrase(PASSPHRASE, CHEAP))
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +157,9 @@ def test_a_keyset_that_was_sealed_and_handed_on_decrypts_the_same(
     bundle, keyset, server, rows, tmp_path
 ):
     result = server.run(Cipher(bundle.folder, keyset).encrypt(rows[0]), keyset.key_id)
-    store = KeyStore(tmp_path / "keys", cost=CHEAP)
-    store.create(keyset, PASSPHRASE, model="corners")
-    opened = store.open(keyset.key_id, PASSPHRASE)
+    store = new_store(tmp_path)
+    store.create(keyset, model="corners")
+    opened = store.open(keyset.key_id)
     handed_on = Keyset.from_parent(opened.to_child(SECRET_ACCESS))
     again = Cipher(bundle.folder, handed_on).decrypt(result)
     assert (again.quantized == Cipher(bundle.folder, keyset).decrypt(result).quantized).all()
@@ -197,22 +206,38 @@ def test_what_is_no_result_of_this_circuit_is_refused(bundle, keyset, server, ro
 
 def test_a_rotation_with_real_keys_proves_the_new_one(bundle, tmp_path, rows):
     server = FheServer(bundle.folder)
-    means = Means(server, KeyStore(tmp_path / "keys", cost=CHEAP), bundle, PASSPHRASE)
+    means = Means(server, new_store(tmp_path), bundle)
     old = create_key(means)
-    cipher = Cipher(bundle.folder, means.store.open(old.key_id, PASSPHRASE))
-    in_flight = cipher.encrypt(rows[0])
-    rotated = rotate(means)
-    assert rotated.old.state is KeyState.DEACTIVATED
+    cipher = Cipher(bundle.folder, means.store.open(old.key_id))
+    in_flight = []
+
+    def report(step):
+        if step == "waiting until nobody uses the old key":
+            reply = server.predict("corners", 1, old.key_id, cipher.encrypt(rows[0]))
+            in_flight.append(reply.ciphertext)
+
+    rotated = rotate(means, report)
+    assert rotated.old.state is KeyState.DESTROY_SCHEDULED
     assert means.store.primary("corners") == rotated.new
-    reply = server.predict("corners", 1, old.key_id, in_flight)
-    assert isinstance(reply, PredictReply)
-    assert cipher.decrypt(reply.ciphertext).quantized.shape == (3,)
+    assert cipher.decrypt(in_flight[0]).quantized.shape == (3,)
+    assert server.key_status(old.key_id).state == "REVOKED"
     assert server.key_status(rotated.new.key_id).state == "ACTIVE"
+
+
+def test_a_bundle_that_was_changed_on_disk_costs_no_keys(bundle, tmp_path):
+    server = FheServer(bundle.folder)
+    copied = Path(shutil.copytree(bundle.folder, tmp_path / "bundle"))
+    content = bytearray((copied / "client.zip").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copied / "client.zip").write_bytes(content)
+    with pytest.raises(BundleError):
+        create_key(Means(server, new_store(tmp_path), replace(bundle, folder=copied)))
+    assert server.list_keys() == []
 
 
 def test_a_server_that_computes_with_another_key_fails_the_proof(bundle, tmp_path, monkeypatch):
     server = FheServer(bundle.folder)
-    means = Means(server, KeyStore(tmp_path / "keys", cost=CHEAP), bundle, PASSPHRASE)
+    means = Means(server, new_store(tmp_path), bundle)
     foreign = Cipher(bundle.folder, Keyset.generate(bundle.folder))
     run = server.run
 

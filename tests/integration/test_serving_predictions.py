@@ -29,7 +29,7 @@ from blindfit.errors import (
     BlindfitError,
     CiphertextError,
     KeyRevokedError,
-    KeyStateError,
+    KeyStagedError,
     UnavailableError,
 )
 from blindfit.wire_types import PredictCall
@@ -123,7 +123,9 @@ def test_the_daemon_itself_never_loads_concrete(daemon, client, keys):
     assert len(daemon.workers()) == 2
     for worker in daemon.workers():
         assert "oncrete" in mapped(worker.pid)
-        assert worker.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+    for process in (psutil.Process(daemon.pid), *daemon.workers()):
+        assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        assert Path(f"/proc/{process.pid}/coredump_filter").read_text().strip() == "00000000"
 
 
 def mapped(pid):
@@ -172,7 +174,7 @@ def test_during_a_rotation_rows_of_both_keys_are_answered(client):
     old = client.active_keys("other", replaces=active(client, "other"))
     new = client.keys_for("other")
     row = new.encrypt(new.random_row())
-    with pytest.raises(KeyStateError):
+    with pytest.raises(KeyStagedError):
         client.predict(new, row)
     assert client.predict(new, row, prove=True).key_id == new.id
     client.channel.activate_key(new.id, old.id)

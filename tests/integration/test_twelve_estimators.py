@@ -17,8 +17,9 @@ from client_app.federation import app
 from client_app.outputs import interpret
 from client_app.session import connect
 from keys.identity import load_identity
-from keys.rotation import Means, create_key, share_key
-from keys.store import KeyStore
+from keys.rotation import Means, create_key
+from keys.sharing import share_key
+from keys.unlocking import unlock_store
 from server_app.in_process import train_in_process
 from server_app.publish import publish_model
 from server_app.quantize import quantized_model, quantized_outputs
@@ -119,12 +120,12 @@ def test_encrypted_predictions_of_a_federated_model_are_the_quantized_ones(
 def predict_encrypted(home, model, X):
     """Over gRPC with TLS, with keys made for this model, or shared where parameters are equal."""
     identity = load_identity(home)
-    store = KeyStore(home / "keys")
+    store = unlock_store(home, lambda: PASSPHRASE, create=True)
     with connect(identity) as channel:
         bundle = fetch_bundle(channel, home, identity.publisher_key, model)
-        means = Means(channel, store, bundle, PASSPHRASE, cipher=LocalCipher)
+        means = Means(channel, store, bundle, cipher=LocalCipher)
         record = share_key(store, bundle) or create_key(means)
-        cipher = LocalCipher(bundle.folder, store.open(record.key_id, PASSPHRASE))
+        cipher = LocalCipher(bundle.folder, store.open(record.key_id))
         results = []
         for row in X:
             ciphertext = cipher.encrypt(row).result()

@@ -47,7 +47,8 @@ def test_an_error_survives_the_wire(kind):
     received = error_from_rpc(Failed())
     assert (type(received), str(received)) == (kind, "what")
     assert received.hint == (kind.default_hint or "the server says: next")
-    assert received.details == {"key_id": "ab"}
+    told = {"action": kind.action} if kind.action else {}
+    assert received.details == {"key_id": "ab"} | told
 
 
 def test_a_reason_nobody_knows_is_a_plain_error():

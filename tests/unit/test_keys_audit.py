@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 
 from blindfit.errors import IntegrityError
 from keys.audit import START, AuditLog
+
+
+def event(state):
+    return {"event": "key", "key_id": "ab", "to": state}
+
+
+def hash_of(path, number):
+    return hashlib.sha256(path.read_bytes().splitlines()[number - 1]).hexdigest()
 
 
 @pytest.fixture
@@ -14,9 +25,13 @@ def path(tmp_path):
 @pytest.fixture
 def log(path):
     log = AuditLog(path)
-    for state in ("PRE_ACTIVE", "ACTIVE", "DEACTIVATED"):
-        log.append("key", key_id="ab", to=state)
+    log.append([event("PRE_ACTIVE"), event("ACTIVE"), event("DEACTIVATED")], after=START)
     return log
+
+
+@pytest.fixture
+def head(log, path):
+    return hash_of(path, 3)
 
 
 def test_lines_are_chained_in_order(log):
@@ -55,8 +70,8 @@ def test_dropped_moved_and_inserted_lines_are_found(log, path, change):
         log.verify()
 
 
-def test_a_cut_end_is_found_by_the_head(log, path):
-    head = log.append("key", key_id="ab", to="DESTROYED")
+def test_a_cut_end_is_found_by_the_head(log, path, head):
+    head = log.append([event("DESTROYED")], after=head)
     assert log.verify(head) == 4
     path.write_bytes(b"\n".join(path.read_bytes().splitlines()[:3]) + b"\n")
     assert log.verify() == 3
@@ -65,11 +80,45 @@ def test_a_cut_end_is_found_by_the_head(log, path):
 
 
 @pytest.mark.parametrize("length", [15, 500])
-def test_a_line_that_a_crash_cut_is_replaced_by_the_next(log, path, length):
+def test_a_line_that_a_crash_cut_is_replaced_by_the_next(log, path, head, length):
     with path.open("ab") as file:
         file.write(b'{"number":4,"time":"'.ljust(length, b"x")[:length])
     assert log.verify() == 3
-    log.append("key", key_id="ab", to="DESTROYED")
+    log.append([event("DESTROYED")], after=head)
     assert log.verify() == 4
     assert log.entries()[3]["to"] == "DESTROYED"
     assert path.read_bytes().endswith(b"}\n")
+
+
+def test_lines_that_nobody_confirmed_are_replaced_by_the_next_change(log, path, head):
+    forged = log.append([event("COMPROMISED")], after=head)
+    assert (log.unconfirmed(head), log.unconfirmed(forged)) == (1, 0)
+    assert [entry["to"] for entry in log.entries(head)][-1] == "DEACTIVATED"
+    log.append([event("DESTROYED")], after=head)
+    assert [entry["to"] for entry in log.entries()][-2:] == ["DEACTIVATED", "DESTROYED"]
+
+
+def test_what_stands_behind_the_head_does_not_matter_to_it(log, path, head):
+    with path.open("ab") as file:
+        file.write(b"noise\n")
+    assert len(log.entries(head)) == 3
+    with pytest.raises(IntegrityError, match="line 4"):
+        log.verify(head)
+
+
+@pytest.mark.parametrize("loss", ["removed", "cut", "changed"])
+def test_a_lost_log_is_set_aside_and_the_new_one_says_so(log, path, head, loss):
+    content = path.read_bytes()
+    if loss == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(content[:150] if loss == "cut" else content.replace(b"ab", b"cd"))
+    log.append([event("DESTROYED")], after=head)
+    lost, destroyed = log.entries()
+    assert (lost["event"], lost["head"], destroyed["to"]) == ("log lost", head, "DESTROYED")
+    aside = list(path.parent.glob("audit-damaged-*.jsonl"))
+    assert len(aside) == (loss != "removed")
+
+
+def test_a_log_holds_one_json_document_a_line(log, path):
+    assert all(json.loads(line)["event"] == "key" for line in path.read_bytes().splitlines())

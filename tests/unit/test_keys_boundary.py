@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("blindfit", "keys", "client_app", "server_app")
-HOLDERS = {"keys.keyset", "keys.seal", "keys.cipher", "keys.cipher_pool"}
+HOLDERS = {"keys.keyset", "keys.seal", "keys.assembly", "keys.cipher", "keys.cipher_pool"}
+UNWRAP_DATA_KEYS = {"keys.stanzas", "keys.recovery", "keys.os_keyring"}
+TAKE_DATA_KEYS = {"keys.seal", "keys.sealed_files", "keys.restoring"}
 
 
 def _modules():
@@ -35,11 +39,24 @@ def test_only_the_listed_modules_hold_the_access_token():
     assert holders == HOLDERS
 
 
+def test_only_the_listed_modules_wrap_and_unwrap():
+    importers = {name for name, tree in _modules() if "keys.wrapping" in _imported(tree)}
+    assert importers == UNWRAP_DATA_KEYS
+
+
+def test_only_the_listed_modules_take_the_data_key_of_a_sealed_file():
+    takers = {"keys.seal.open_data_key", "keys.seal.unwrap_envelope"}
+    users = {name for name, tree in _modules() if takers & _imported(tree)}
+    assert users | {"keys.seal"} == TAKE_DATA_KEYS
+
+
 def test_nobody_reaches_around_the_token():
     for name, tree in _modules():
-        if name != "keys.keyset":
+        if name not in {"keys.keyset", "keys.os_keyring"}:  # each its own
             attributes = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
             assert "_secret" not in attributes, name
+        if name not in HOLDERS:
+            assert "keys.secret_message" not in _imported(tree) - {name}, name
 
 
 def test_nothing_passes_a_key_folder_to_concrete():
@@ -58,14 +75,22 @@ def test_the_command_line_imports_nothing_heavy():
     assert not heavy & set(loaded)
 
 
-def test_core_dumps_are_off_in_the_key_process():
+def test_disabling_core_dumps_survives_a_core_pattern_that_is_a_pipe():
     code = (
-        "import resource\n"
+        "import ctypes, resource, sys\n"
         "from keys.private import disable_core_dumps\n"
         "disable_core_dumps()\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE))\n"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) if sys.platform == 'linux' else 0)\n"
     )
-    limits = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    ).stdout
-    assert limits.strip() == "(0, 0)"
+    ).stdout.splitlines()
+    assert printed == ["(0, 0)", "0"]  # PR_GET_DUMPABLE
+
+
+@pytest.mark.parametrize("name", ["keys.cli", "keys.cipher_host", "client_app.session"])
+def test_every_program_that_holds_secrets_disables_core_dumps(name):
+    tree = dict(_modules())[name]
+    calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and hasattr(n.func, "id")}
+    assert "disable_core_dumps" in calls

@@ -61,14 +61,14 @@ def test_a_saved_identity_is_loaded_again(tmp_path):
 
 def test_the_private_key_is_private_and_not_printed(tmp_path):
     identity = enroll(tmp_path)
-    assert stat.S_IMODE((identity.folder / "client.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((identity.folder / "credentials.pem").stat().st_mode) == 0o600
     assert stat.S_IMODE(identity.folder.stat().st_mode) == 0o700
     assert "PRIVATE" not in repr(identity)
 
 
 def test_a_private_key_that_others_may_read_is_refused(tmp_path):
     identity = enroll(tmp_path)
-    (identity.folder / "client.key").chmod(0o644)
+    (identity.folder / "credentials.pem").chmod(0o644)
     with pytest.raises(AccessError, match="others"):
         load_identity(tmp_path)
 
@@ -79,7 +79,7 @@ def test_without_enrolment_the_error_says_what_to_do(tmp_path):
     assert "blindfit-client enroll" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["client.key", "client.pem", "ca.pem", "server.json"])
+@pytest.mark.parametrize("name", ["credentials.pem", "ca.pem", "server.json"])
 def test_an_incomplete_identity_is_none(tmp_path, name):
     identity = enroll(tmp_path)
     (identity.folder / name).unlink()
@@ -87,7 +87,7 @@ def test_an_incomplete_identity_is_none(tmp_path, name):
         load_identity(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["client.key", "client.pem", "server.json"])
+@pytest.mark.parametrize("name", ["credentials.pem", "server.json"])
 def test_a_damaged_identity_is_none(tmp_path, name):
     identity = enroll(tmp_path)
     (identity.folder / name).write_bytes(b"{}")
@@ -113,9 +113,17 @@ def test_enrolling_again_replaces_the_certificate_and_keeps_the_participant(tmp_
 
 def test_a_key_and_certificate_that_are_no_pair_are_found(tmp_path):
     first, second = enroll(tmp_path), enroll(tmp_path)
-    (second.folder / "client.pem").write_bytes(first.certificate_pem)
+    path = second.folder / "credentials.pem"
+    path.write_bytes(second.key_pem + first.certificate_pem)
     with pytest.raises(NotEnrolledError, match="no pair"):
         load_identity(tmp_path)
+
+
+def test_what_a_server_wrote_around_its_certificate_is_not_kept(tmp_path):
+    key, csr = new_identity_request("acme")
+    around = b"# some text\n" + issue(csr) + b"-----BEGIN EC PRIVATE KEY-----\n"
+    saved = save_identity(tmp_path, key, certificate_pem=around, ca_pem=b"CA", server=SERVER)
+    assert (saved.folder / "credentials.pem").read_bytes().count(b"-----BEGIN") == 2
 
 
 def test_the_participant_key_is_what_flower_reads(tmp_path):

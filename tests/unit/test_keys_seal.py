@@ -3,7 +3,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import random
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
@@ -11,8 +12,9 @@ from fixtures_keys import CHEAP, PASSPHRASE, make_keyset, sealed
 
 from blindfit.errors import InputError, PassphraseError, SealError
 from keys.access import SECRET_ACCESS
-from keys.chunks import CHUNK_BYTES
+from keys.chunks import CHUNK_BYTES, ChunkWriter, read_chunks
 from keys.description import decode_description, encode_description
+from keys.envelope import KEYSET, write_envelope
 from keys.seal import read_description, seal, unseal
 from keys.stanzas import Argon2Cost, Passphrase
 
@@ -56,16 +58,35 @@ def test_a_description_has_one_encoding():
         encoded + b" ",
         json.dumps(document).encode(),
         encoded[:-1] + b',"secret_bytes":32}',
-        json.dumps({**document, "extra": 1}, sort_keys=True, separators=(",", ":")).encode(),
+        canonical({**document, "extra": 1}),
         json.dumps({**document, "salt": document["salt"].upper() + "A"}).encode(),
+        encoded.replace(b'"created"', b'"\x1b[2J\x1b[H"'),
+        canonical({**document, "created": "2025-13-31T12:00:00Z"}),
+        canonical({**document, "created": "२०२५-01-31T12:00:00Z"}),
+        canonical({**document, "secret_bytes": 0}),
+        canonical({**document, "evaluation_bytes": 2**33}),
+        canonical({**document, "secret_bytes": True}),
+        canonical({**document, "key_id": 7}),
         b"[]",
         b"{}",
         b"[" * 100_000,
         b"\xff",
     ]
     for other in others:
-        with pytest.raises(SealError):
+        with pytest.raises(SealError) as caught:
             decode_description(other)
+        assert str(caught.value).isprintable()
+
+
+def canonical(document) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def test_a_header_that_nobody_could_read_is_not_written():
+    with pytest.raises(InputError, match="too long"):
+        write_envelope(io.BytesIO(), KEYSET, bytes(16 * 1024 + 1), [{"kind": "none"}], bytes(32))
+    with pytest.raises(InputError, match="too long"):
+        write_envelope(io.BytesIO(), KEYSET, b"", [{"kind": "x" * 70_000}], bytes(32))
 
 
 def test_the_file_holds_no_secret_in_clear():
@@ -82,37 +103,6 @@ def test_a_wrong_passphrase_is_told_from_damage():
     keyset = make_keyset()
     with pytest.raises(PassphraseError):
         opened(sealed(keyset), keyset.key_id, b"wrong horse")
-
-
-def test_every_flipped_byte_is_detected():
-    keyset = make_keyset(evaluation_keys=b"evaluation")
-    content = sealed(keyset)
-    for position in range(len(content)):
-        damaged = bytearray(content)
-        damaged[position] ^= 1 << (position % 8)
-        with pytest.raises(SealError):
-            opened(bytes(damaged), keyset.key_id)
-
-
-def test_every_truncation_is_detected():
-    keyset = make_keyset()
-    content = sealed(keyset)
-    for length in range(len(content)):
-        with pytest.raises(SealError):
-            opened(content[:length], keyset.key_id)
-
-
-def test_random_mutations_of_a_large_file_are_detected():
-    keyset = make_keyset(os.urandom(1000), os.urandom(3 * CHUNK_BYTES))
-    content = sealed(keyset)
-    chance = random.Random(3)
-    for _ in range(60):
-        damaged = bytearray(content)
-        position, length = chance.randrange(len(content)), chance.randrange(1, 50)
-        damaged[position : position + length] = chance.randbytes(chance.randrange(50))
-        if bytes(damaged) != content:
-            with pytest.raises(SealError):
-                opened(bytes(damaged), keyset.key_id)
 
 
 def _head(content: bytes, payload_chunks: int, last: int) -> int:
@@ -198,6 +188,54 @@ def test_a_passphrase_does_not_appear_when_it_is_printed():
     assert "horse" not in repr(Passphrase(PASSPHRASE))
 
 
+CHUNK_SIZES = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES]
+
+
+def chunked(content: bytes, step: int) -> bytes:
+    file = io.BytesIO()
+    writer = ChunkWriter(file, bytes(32), b"context")
+    for start in range(0, len(content), step):
+        writer.write(content[start : start + step])
+    writer.finish()
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", CHUNK_SIZES)
+@pytest.mark.parametrize("step", [1000, CHUNK_BYTES, 1 << 20])
+def test_chunks_do_not_depend_on_how_they_were_written(size, step):
+    content = os.urandom(size)
+    file = chunked(content, step)
+    assert file == chunked(content, max(1, size))
+    assert len(file) == size + 16 * max(1, -(-size // CHUNK_BYTES))
+    for length in (None, size):
+        pieces = read_chunks(io.BytesIO(file), bytes(32), b"context", length)
+        assert b"".join(pieces) == content
+
+
+@pytest.mark.parametrize("size", CHUNK_SIZES)
+def test_chunks_of_unknown_length_end_at_the_last_flag(size):
+    file = chunked(os.urandom(size), 1 << 20)
+    whole = len(file) // SEALED_CHUNK * SEALED_CHUNK
+    for other in {file[:-1], file + b"x", file[:whole], file[: whole - SEALED_CHUNK], b""} - {file}:
+        with pytest.raises(SealError):
+            list(read_chunks(io.BytesIO(other), bytes(32), b"context"))
+
+
+def test_chunks_without_their_end_are_not_readable():
+    file = io.BytesIO()
+    ChunkWriter(file, bytes(32), b"context").write(bytes(3 * CHUNK_BYTES))
+    file.seek(0)
+    with pytest.raises(SealError):
+        list(read_chunks(file, bytes(32), b"context"))
+
+
+@pytest.mark.parametrize("length", [0, CHUNK_BYTES, 2 * CHUNK_BYTES - 1, 2 * CHUNK_BYTES + 1])
+def test_chunks_of_another_length_are_refused(length):
+    file = chunked(bytes(2 * CHUNK_BYTES), 1 << 20)
+    with pytest.raises(SealError):
+        list(read_chunks(io.BytesIO(file), bytes(32), b"context", length))
+
+
 def test_sealing_and_opening_stream(tmp_path):
     size = 24 << 20
     keyset = make_keyset(b"secret", bytes(size))
@@ -210,3 +248,23 @@ def test_sealing_and_opening_stream(tmp_path):
         unseal(file, Passphrase(PASSPHRASE), key_id=keyset.key_id)
     assert tracemalloc.get_traced_memory()[1] < size + (16 << 20)
     tracemalloc.stop()
+
+
+def test_passphrases_of_several_lanes_are_derived_in_two_threads_at_once():
+    # In a program of its own: a deadlock in OpenSSL's pool would take the tests with it.
+    code = """
+import os, threading
+from keys.stanzas import Argon2Cost, Passphrase
+lock = Passphrase(b"correct horse", Argon2Cost(memory_kib=8192, passes=1, lanes=4))
+opened = []
+def work():
+    for _ in range(3):
+        key = os.urandom(32)
+        opened.append(bytes(lock.unwrap(lock.wrap(key))) == key)
+threads = [threading.Thread(target=work) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(opened.count(True))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "6\n"

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+import pickle
 import stat
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fixtures_keys import CHEAP, PASSPHRASE, make_keyset
+from fixtures_keys import make_keyset
+from fixtures_store import add, lock, new_store, primary, reopened
 
 from blindfit.errors import (
     AccessError,
+    InputError,
     IntegrityError,
     KeyStateError,
     NotFoundError,
@@ -33,25 +37,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def store(root):
-    return KeyStore(root, cost=CHEAP)
-
-
-def add(store, model="digits", **kwargs):
-    keyset = make_keyset(**kwargs)
-    store.create(keyset, PASSPHRASE, model=model)
-    return keyset
-
-
-def primary(store, model="digits", **kwargs):
-    keyset = add(store, model, **kwargs)
-    store.promote(model, keyset.key_id)
-    return keyset
-
-
-def test_an_empty_store_lists_nothing_and_makes_no_folder(store, root):
-    assert store.records() == [] and store.primary("digits") is None
-    store.recover()
-    assert not root.exists()
+    return new_store(root)
 
 
 def test_a_created_keyset_is_pre_active_and_opens_again(store):
@@ -59,20 +45,8 @@ def test_a_created_keyset_is_pre_active_and_opens_again(store):
     record = store.record(keyset.key_id)
     assert (record.state, record.models) == (KeyState.PRE_ACTIVE, ("digits",))
     assert (record.params_id, record.created) == (keyset.params_id, keyset.created)
-    assert store.open(keyset.key_id, PASSPHRASE).same_secret(keyset)
+    assert store.open(keyset.key_id).same_secret(keyset)
     assert store.primary("digits") is None
-
-
-def test_a_wrong_passphrase_opens_nothing(store):
-    with pytest.raises(PassphraseError):
-        store.open(add(store).key_id, b"wrong")
-
-
-def test_another_process_sees_the_same_store(store, root):
-    keyset = primary(store)
-    again = KeyStore(root)
-    assert again.primary("digits") == store.primary("digits")
-    assert again.open(keyset.key_id, PASSPHRASE).same_secret(keyset)
 
 
 def test_files_are_private_and_keysets_are_never_overwritten(store, root):
@@ -82,7 +56,7 @@ def test_files_are_private_and_keysets_are_never_overwritten(store, root):
         assert mode == (0o700 if path.is_dir() else 0o600), path
     before = (root / "keysets" / f"{keyset.key_id}.keyset").read_bytes()
     with pytest.raises(KeyStateError, match="already"):
-        store.create(keyset, b"another", model="digits")
+        store.create(keyset, model="digits")
     assert (root / "keysets" / f"{keyset.key_id}.keyset").read_bytes() == before
     assert [p.name for p in (root / "keysets").iterdir()] == [f"{keyset.key_id}.keyset"]
 
@@ -116,16 +90,16 @@ def test_promoting_deactivates_the_old_primary_which_still_opens(store):
     old, new = primary(store), primary(store)
     assert store.primary("digits").key_id == new.key_id
     assert store.record(old.key_id).state is KeyState.DEACTIVATED
-    assert store.open(old.key_id, PASSPHRASE).same_secret(old)
+    assert store.open(old.key_id).same_secret(old)
     with pytest.raises(KeyStateError, match="cannot become ACTIVE"):
         store.promote("digits", old.key_id)
 
 
 def test_promoting_again_changes_nothing(store):
     keyset = primary(store)
-    before = store.records(), store.audit.verify()
+    before = store.records(), store.history()
     store.promote("digits", keyset.key_id)
-    assert (store.records(), store.audit.verify()) == before
+    assert (store.records(), store.history()) == before
 
 
 def test_models_that_share_a_key_move_together(store):
@@ -153,20 +127,6 @@ def test_a_model_that_changes_its_parameters_frees_only_its_own_key(store):
     assert store.record(shared.key_id).state is KeyState.ACTIVE
 
 
-def test_only_one_key_of_the_same_parameters_is_active(store):
-    suspended = primary(store)
-    store.transition(suspended.key_id, KeyState.SUSPENDED)
-    other = primary(store)
-    store.transition(suspended.key_id, KeyState.ACTIVE)
-    newest = primary(store)
-    states = {record.key_id: record.state for record in store.records()}
-    assert states == {
-        suspended.key_id: KeyState.DEACTIVATED,
-        other.key_id: KeyState.DEACTIVATED,
-        newest.key_id: KeyState.ACTIVE,
-    }
-
-
 def test_leaving_active_ends_being_primary(store):
     keyset = primary(store)
     store.transition(keyset.key_id, KeyState.COMPROMISED)
@@ -180,7 +140,7 @@ def test_destroying_leaves_a_tombstone_and_no_file(store, root):
     assert store.record(old.key_id).state is KeyState.DESTROYED
     assert not (root / "keysets" / f"{old.key_id}.keyset").exists()
     with pytest.raises(KeyStateError, match="destroyed"):
-        store.open(old.key_id, PASSPHRASE)
+        store.open(old.key_id)
 
 
 def test_destroying_overwrites_the_bytes_before(store, root):
@@ -195,17 +155,7 @@ def test_an_active_key_is_not_destroyed(store):
     keyset = primary(store)
     with pytest.raises(KeyStateError, match="cannot become DESTROYED"):
         store.destroy(keyset.key_id)
-    assert store.open(keyset.key_id, PASSPHRASE).same_secret(keyset)
-
-
-@pytest.mark.parametrize("part", [".", "keysets", "manifest.json", "keysets/{key}.keyset"])
-def test_loose_permissions_are_refused(store, root, part):
-    keyset = primary(store)
-    path = root / part.format(key=keyset.key_id)
-    path.chmod(path.stat().st_mode | 0o040)
-    with pytest.raises(AccessError, match="others"):
-        store.open(keyset.key_id, PASSPHRASE)
-        store.create(make_keyset(), PASSPHRASE, model="digits")
+    assert store.open(keyset.key_id).same_secret(keyset)
 
 
 @pytest.mark.parametrize("part", [".", "manifest.json", "keysets/{key}.keyset"])
@@ -216,75 +166,14 @@ def test_symbolic_links_are_refused(store, root, part):
     path.rename(moved)
     path.symlink_to(moved)
     with pytest.raises(AccessError, match="symbolic link"):
-        store.open(keyset.key_id, PASSPHRASE)
-
-
-def test_a_damaged_manifest_is_an_error_and_not_an_empty_store(store, root):
-    primary(store)
-    for content in (b"", b"{}", b"[1]", b'{"version": 99}'):
-        (root / "manifest.json").write_bytes(content)
-        with pytest.raises(IntegrityError, match="damaged"):
-            store.records()
+        store.open(keyset.key_id)
 
 
 def test_a_missing_keyset_file_is_named(store, root):
     keyset = add(store)
     (root / "keysets" / f"{keyset.key_id}.keyset").unlink()
     with pytest.raises(SealError, match="missing"):
-        store.open(keyset.key_id, PASSPHRASE)
-
-
-def test_leftovers_of_dead_processes_are_swept(store, root):
-    primary(store)
-    leftovers = [root / ".manifest.json.00.tmp", root / "keysets" / ".aa.00.tmp"]
-    for path in leftovers:
-        path.write_bytes(b"half")
-    store.recover()
-    assert not any(path.exists() for path in leftovers)
-
-
-def test_a_keyset_without_a_record_is_adopted_and_not_lost(store, root):
-    keyset = add(store)
-    (root / "manifest.json").unlink()
-    store.recover()
-    record = store.record(keyset.key_id)
-    assert (record.state, record.params_id) == (KeyState.PRE_ACTIVE, keyset.params_id)
-    assert store.open(keyset.key_id, PASSPHRASE).same_secret(keyset)
-
-
-def test_a_half_finished_destruction_is_finished(store, root):
-    keyset = add(store)
-    path = root / "keysets" / f"{keyset.key_id}.keyset"
-    content = path.read_bytes()
-    store.destroy(keyset.key_id)
-    path.write_bytes(content)
-    path.chmod(0o600)
-    store.recover()
-    assert not path.exists()
-
-
-def test_a_damaged_file_without_a_record_blocks_nothing(store, root):
-    keyset = primary(store)
-    stray = root / "keysets" / f"{'00' * 32}.keyset"
-    stray.write_bytes(b"noise")
-    stray.chmod(0o600)
-    store.recover()
-    assert [record.key_id for record in store.records()] == [keyset.key_id]
-    assert stray.exists()
-
-
-def test_every_change_counts_a_generation_and_is_logged(store, root):
-    keyset = primary(store)
-    document = json.loads((root / "manifest.json").read_bytes())
-    assert document["generation"] == 2
-    assert store.audit.verify(document["audit_head"]) == 3
-    told = [(e["event"], e.get("to"), e.get("model")) for e in store.audit.entries()]
-    assert told == [
-        ("key", "PRE_ACTIVE", None),
-        ("key", "ACTIVE", None),
-        ("primary", None, "digits"),
-    ]
-    assert {e["key_id"] for e in store.audit.entries()} == {keyset.key_id}
+        store.open(keyset.key_id)
 
 
 def test_the_lock_works_between_processes(store, root):
@@ -315,20 +204,210 @@ def test_the_lock_works_between_processes(store, root):
         pass
 
 
-def test_processes_that_create_at_once_lose_nothing(root):
+def test_an_empty_store_lists_nothing_and_makes_no_folder(root):
+    store = KeyStore(root)
+    assert store.records() == [] and store.primary("digits") is None and not store.exists
+    with pytest.raises(NotFoundError, match="no keys"):
+        store.unlock(lock())
+    assert not root.exists()
+
+
+def test_a_store_is_made_once(store, root):
+    keyset = primary(store)
+    with pytest.raises(KeyStateError, match="already"):
+        KeyStore(root).initialize(lock(b"another"))
+    assert reopened(root).open(keyset.key_id).same_secret(keyset)
+
+
+def test_a_wrong_passphrase_opens_nothing(store, root):
+    add(store)
+    with pytest.raises(PassphraseError):
+        reopened(root, b"wrong")
+
+
+def test_another_process_sees_the_same_store(store, root):
+    keyset = primary(store)
+    assert KeyStore(root).primary("digits") == store.primary("digits")
+    assert reopened(root).open(keyset.key_id).same_secret(keyset)
+
+
+@pytest.mark.parametrize("part", [".", "keysets", "store.json", "manifest.json", "audit.jsonl"])
+def test_loose_permissions_are_refused(store, root, part):
+    primary(store)
+    path = root / part
+    path.chmod(path.stat().st_mode | 0o040)
+    with pytest.raises(AccessError, match="others"):
+        store.create(make_keyset(), model="digits")
+
+
+def test_a_keyset_that_others_may_read_is_not_opened(store, root):
+    keyset = primary(store)
+    (root / "keysets" / f"{keyset.key_id}.keyset").chmod(0o640)
+    with pytest.raises(AccessError, match="others"):
+        store.open(keyset.key_id)
+
+
+def test_a_suspended_key_comes_back_as_the_primary_of_its_models(store):
+    keyset = primary(store)
+    store.promote("health", keyset.key_id)
+    store.transition(keyset.key_id, KeyState.SUSPENDED)
+    assert store.primaries() == {} and store.active(keyset.params_id) is None
+    changed = primary(store, "health", params_id=OTHER_PARAMS)
+    store.transition(keyset.key_id, KeyState.ACTIVE)
+    assert store.primaries() == {"digits": keyset.key_id, "health": changed.key_id}
+
+
+def test_two_keys_of_the_same_parameters_are_never_active(store):
+    suspended = primary(store)
+    store.transition(suspended.key_id, KeyState.SUSPENDED)
+    other = primary(store)
+    with pytest.raises(KeyStateError, match="is ACTIVE for the parameters"):
+        store.transition(suspended.key_id, KeyState.ACTIVE)
+    store.transition(other.key_id, KeyState.SUSPENDED)
+    store.transition(suspended.key_id, KeyState.ACTIVE)
+    assert store.active(suspended.params_id).key_id == suspended.key_id
+
+
+def test_leftovers_of_dead_processes_are_swept(store, root):
+    primary(store)
+    leftovers = [root / ".manifest.json.00.tmp", root / "keysets" / ".aa.00.tmp"]
+    for path in leftovers:
+        path.write_bytes(b"half")
+    KeyStore(root).records()
+    assert all(path.exists() for path in leftovers)  # a reader may not know whose they are
+    reopened(root)
+    assert not any(path.exists() for path in leftovers)
+
+
+def test_a_keyset_without_a_record_is_adopted_and_not_lost(store, root):
+    manifest = (root / "manifest.json").read_bytes()
+    keyset = add(store)
+    (root / "manifest.json").write_bytes(manifest)
+    again = reopened(root)
+    record = again.record(keyset.key_id)
+    assert (record.state, record.params_id) == (KeyState.PRE_ACTIVE, keyset.params_id)
+    assert again.open(keyset.key_id).same_secret(keyset)
+
+
+def test_a_keyset_of_somebody_else_is_not_adopted(store, root, tmp_path):
+    foreign = new_store(tmp_path / "other", b"of somebody else")
+    keyset = add(foreign)
+    name = f"keysets/{keyset.key_id}.keyset"
+    add(store)
+    (root / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    (root / name).chmod(0o600)
+    assert keyset.key_id not in {record.key_id for record in reopened(root).records()}
+    assert (root / name).exists()
+
+
+def test_a_damaged_file_without_a_record_blocks_nothing(store, root):
+    keyset = primary(store)
+    stray = root / "keysets" / f"{'00' * 32}.keyset"
+    stray.write_bytes(b"noise")
+    stray.chmod(0o600)
+    assert [record.key_id for record in reopened(root).records()] == [keyset.key_id]
+    assert stray.exists()
+
+
+def test_a_half_finished_destruction_is_finished(store, root):
+    keyset = add(store)
+    path = root / "keysets" / f"{keyset.key_id}.keyset"
+    content = path.read_bytes()
+    store.destroy(keyset.key_id)
+    path.write_bytes(content)
+    path.chmod(0o600)
+    reopened(root)
+    assert not path.exists()
+
+
+def test_a_scheduled_key_decrypts_until_it_is_due_and_then_is_destroyed(store, root):
+    keyset = add(store)
+    later = datetime.now(UTC) + timedelta(days=30)
+    record = store.schedule_destruction(keyset.key_id, later)
+    assert record.state is KeyState.DESTROY_SCHEDULED
+    assert record.destroy_at == later.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert reopened(root).open(keyset.key_id).same_secret(keyset)
+    store.schedule_destruction(keyset.key_id, datetime.now(UTC) - timedelta(seconds=1))
+    again = reopened(root)
+    assert again.record(keyset.key_id).state is KeyState.DESTROYED
+    assert again.record(keyset.key_id).destroy_at is None
+    assert not (root / "keysets" / f"{keyset.key_id}.keyset").exists()
+    assert [e["to"] for e in again.history() if e["event"] == "key"] == [
+        "PRE_ACTIVE",
+        "DESTROY_SCHEDULED",
+        "DESTROY_SCHEDULED",
+        "DESTROYED",
+    ]
+
+
+@pytest.mark.parametrize("state", [KeyState.DEACTIVATED, KeyState.COMPROMISED])
+def test_a_cancelled_destruction_leaves_the_state_of_before(store, state):
+    keyset = add(store)
+    store.transition(keyset.key_id, state)
+    store.schedule_destruction(keyset.key_id, datetime.now(UTC) + timedelta(days=1))
+    record = store.cancel_destruction(keyset.key_id)
+    assert (record.state, record.destroy_at, record.scheduled_from) == (state, None, None)
+    with pytest.raises(KeyStateError, match="no destruction is scheduled"):
+        store.cancel_destruction(keyset.key_id)
+
+
+def test_a_destruction_needs_a_time_with_a_zone(store):
+    keyset = add(store)
+    with pytest.raises(InputError, match="time zone"):
+        store.schedule_destruction(keyset.key_id, datetime.now())
+    with pytest.raises(KeyStateError, match="needs a time"):
+        store.transition(keyset.key_id, KeyState.DESTROY_SCHEDULED)
+
+
+def test_every_change_counts_a_generation_and_is_logged(store, root):
+    keyset = primary(store)
+    signed = json.loads((root / "manifest.json").read_bytes())["signed"]
+    assert signed["generation"] == 3
+    told = [(e["generation"], e["event"], e.get("to"), e.get("model")) for e in store.history()]
+    assert told == [
+        (1, "store", None, None),
+        (2, "key", "PRE_ACTIVE", None),
+        (3, "key", "ACTIVE", None),
+        (3, "primary", None, "digits"),
+    ]
+    assert {e.get("key_id") for e in store.history()} == {None, keyset.key_id}
+
+
+def test_the_store_signs_for_one_purpose_at_a_time(store, root):
+    signature = store.sign(b"content", "journal")
+    KeyStore(root).require_signed(b"content", signature, "journal")
+    for content, purpose in ((b"content", "manifest"), (b"changed", "journal")):
+        with pytest.raises(IntegrityError, match="not signed"):
+            KeyStore(root).require_signed(content, signature, purpose)
+    with pytest.raises(ValueError, match="purpose"):
+        store.sign(b"content", "two\nlines")
+
+
+def test_an_unlocked_store_is_not_pickled_or_shown(store):
+    with pytest.raises(TypeError, match="secret"):
+        pickle.dumps(store)
+    assert store._seed.hex() not in repr(store) + repr(vars(store)["_opener"])
+
+
+def test_processes_that_change_at_once_lose_nothing(root):
+    new_store(root)
     script = f"""
         import sys
         sys.path.insert(0, {str(Path(__file__).parents[1])!r})
         from pathlib import Path
-        from fixtures_keys import CHEAP, PASSPHRASE, make_keyset
-        from keys.store import KeyStore
-        store = KeyStore(Path({str(root)!r}), cost=CHEAP)
+        from fixtures_store import add, primary, reopened
+        store = reopened(Path({str(root)!r}))
         for _ in range(5):
-            store.create(make_keyset(), PASSPHRASE, model="digits")
+            add(store)
+            primary(store)
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
     writers = [subprocess.Popen(command) for _ in range(3)]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    store = KeyStore(root)
-    assert len(store.records()) == 15
-    assert store.audit.verify() == 15
+    store = reopened(root)
+    states = [record.state for record in store.records()]
+    assert states.count(KeyState.PRE_ACTIVE) == 15
+    assert (states.count(KeyState.ACTIVE), states.count(KeyState.DEACTIVATED)) == (1, 14)
+    for record in store.records():
+        store.open(record.key_id).wipe()
+    assert store.history()[-1]["generation"] == 1 + 30 + 15

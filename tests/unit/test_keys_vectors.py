@@ -1,35 +1,45 @@
-"""The frozen vectors of the sealed file format, for our reader and for one written from the docs.
-
-The second reader shares no code with ``keys``: if it disagrees, `docs/keyset-format.md` is wrong.
-"""
+"""The frozen vectors of the sealed file format, read by us and by a reader made from the docs."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import io
 import json
-import struct
+import subprocess
+import sys
 from pathlib import Path
 
+import documented_reader
 import pytest
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from fixtures_keyring import MemoryKeyring, os_keyring
 
 from blindfit.errors import BlindfitError
 from keys.access import SECRET_ACCESS
+from keys.envelope import KEYSET, read_envelope
+from keys.os_keyring import KeyringEntry
+from keys.recovery import RecoveryKey, RecoveryRecipient
 from keys.seal import unseal
-from keys.stanzas import Passphrase
+from keys.stanzas import Opener, Passphrase
 
-FOLDER = Path(__file__).parents[1] / "vectors" / "keyset_v1"
-VECTORS = json.loads((FOLDER / "vectors.json").read_text())
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "tests" / "vectors"
+PLAIN, RECIPIENTS = VECTORS / "keyset_v1", VECTORS / "keyset_v1_recipients"
+FROZEN = {
+    PLAIN: "db4523baf8cb3b982d619f9408635c838577294d1188cf7d20b7e44119ec7eac",
+    RECIPIENTS: "d14d39a7b4c1acfaad3a76ea50a784545f22a28fb86cd462ac28e6f00c817113",
+}
 
 
-def read(vector) -> bytes:
-    content = bytearray((FOLDER / vector["file"]).read_bytes())
+def entries(kind: str):
+    for folder in FROZEN:
+        document = json.loads((folder / "vectors.json").read_text())
+        for entry in document[kind]:
+            name = f"{folder.name}/{entry.get('name', entry['file'])}/{entry.get('opener', '')}"
+            yield pytest.param(folder, document, entry, id=name)
+
+
+def read(folder: Path, vector) -> bytes:
+    content = bytearray((folder / vector["file"]).read_bytes())
     for name, value in vector.get("edit", {}).items():
         if name == "flip":
             content[value] ^= 1
@@ -44,78 +54,93 @@ def read(vector) -> bytes:
                 content[a : a + size],
             )
         elif name == "tail_of":
-            content[-value[1] :] = (FOLDER / value[0]).read_bytes()[-value[1] :]
+            content[-value[1] :] = (folder / value[0]).read_bytes()[-value[1] :]
         else:
             raise ValueError(name)
     return bytes(content)
 
 
-@pytest.mark.parametrize("vector", VECTORS["good"], ids=lambda v: v["file"])
-def test_good_vectors_open(vector):
-    passphrase = Passphrase(VECTORS["passphrase"].encode())
-    keyset = unseal(io.BytesIO(read(vector)), passphrase, key_id=vector["key_id"])
+def opener(document, vector) -> Opener:
+    name = vector.get("opener", "passphrase")
+    if name == "passphrase":
+        return Passphrase(vector.get("passphrase", document["passphrase"]).encode())
+    if name == "keyring":
+        return KeyringEntry(document["keyring"]["entry"])
+    return RecoveryKey(bytes.fromhex(document[name]["secret"]))
+
+
+def documented(document, vector) -> tuple[str, documented_reader.Unwrap]:
+    name = vector.get("opener", "passphrase")
+    if name == "passphrase":
+        return "argon2id", documented_reader.passphrase(document["passphrase"].encode())
+    if name == "keyring":
+        return "keyring", documented_reader.keyring(document["keyring"]["secret"])
+    secret = bytes.fromhex(document[name]["secret"])
+    return "x25519-hpke", documented_reader.recovery(secret)
+
+
+@pytest.fixture(autouse=True)
+def keyring_of_the_vectors():
+    known = json.loads((RECIPIENTS / "vectors.json").read_text())["keyring"]
+    with os_keyring(MemoryKeyring({("blindfit", known["entry"]): known["secret"]})):
+        yield
+
+
+@pytest.mark.parametrize(("folder", "document", "vector"), entries("good"))
+def test_good_vectors_open(folder, document, vector):
+    content = io.BytesIO(read(folder, vector))
+    keyset = unseal(content, opener(document, vector), key_id=vector["key_id"])
     secret = keyset.secret_bytes(SECRET_ACCESS)
     assert hashlib.sha256(secret).hexdigest() == vector["secret_sha256"]
     assert hashlib.sha256(keyset.evaluation_keys).hexdigest() == vector["evaluation_sha256"]
 
 
-@pytest.mark.parametrize("vector", VECTORS["bad"], ids=lambda v: v["name"])
-def test_bad_vectors_fail_as_expected(vector):
-    passphrase = Passphrase(vector.get("passphrase", VECTORS["passphrase"]).encode())
+@pytest.mark.parametrize(("folder", "document", "vector"), entries("bad"))
+def test_bad_vectors_fail_as_expected(folder, document, vector):
+    content = io.BytesIO(read(folder, vector))
     with pytest.raises(BlindfitError) as caught:
-        unseal(io.BytesIO(read(vector)), passphrase, key_id=vector["key_id"])
+        unseal(content, opener(document, vector), key_id=vector["key_id"])
     assert caught.value.reason == vector["error"]
 
 
-def documented_reader(content: bytes, passphrase: bytes) -> tuple[bytes, bytes]:
-    magic, version, length = struct.unpack_from(">16sHI", content)
-    assert (magic, version) == (b"blindfit keyset\n", 1)
-    header = json.loads(content[22 : 22 + length])
-    described = content[: 22 + length]
-    (size,) = struct.unpack_from(">I", content, 22 + length)
-    stanzas = json.loads(content[26 + length : 26 + length + size])
-    covered = content[: 26 + length + size]
-    checksum = content[len(covered) :][:32]
-    assert hashlib.sha256(covered).digest() == checksum
-    data_key = next(filter(None, (unwrap(stanza, passphrase) for stanza in stanzas)))
-    mac = content[len(covered) + 32 :][:32]
-    assert hmac.digest(derive(data_key, b"header"), covered + checksum, "sha256") == mac
-    payload, position, number = b"", len(covered) + 64, 0
-    cipher = AESGCM(derive(data_key, b"payload"))
-    while position < len(content):
-        chunk = content[position : position + 65536 + 16]
-        position += len(chunk)
-        nonce = number.to_bytes(11, "big") + bytes([position == len(content)])
-        payload += cipher.decrypt(nonce, chunk, hashlib.sha256(described).digest())
-        number += 1
-    secret, evaluation = payload[: header["secret_bytes"]], payload[header["secret_bytes"] :]
-    key_id = hashlib.sha256(bytes.fromhex(header["salt"]) + evaluation).hexdigest()
-    assert (len(evaluation), key_id) == (header["evaluation_bytes"], header["key_id"])
-    return secret, evaluation
-
-
-def unwrap(stanza, passphrase: bytes) -> bytes | None:
-    key = Argon2id(
-        salt=bytes.fromhex(stanza["salt"]),
-        length=32,
-        iterations=stanza["passes"],
-        lanes=stanza["lanes"],
-        memory_cost=stanza["memory_kib"],
-    ).derive(passphrase)
-    try:
-        return AESGCM(key).decrypt(
-            bytes(12), bytes.fromhex(stanza["wrapped"]), b"blindfit keyset v1 argon2id"
-        )
-    except InvalidTag:
-        return None
-
-
-def derive(data_key: bytes, purpose: bytes) -> bytes:
-    return HKDF(SHA256(), 32, salt=None, info=b"blindfit keyset v1 " + purpose).derive(data_key)
-
-
-@pytest.mark.parametrize("vector", VECTORS["good"], ids=lambda v: v["file"])
-def test_a_reader_written_from_the_documentation_agrees(vector):
-    secret, evaluation = documented_reader(read(vector), VECTORS["passphrase"].encode())
+@pytest.mark.parametrize(("folder", "document", "vector"), entries("good"))
+def test_a_reader_written_from_the_documentation_agrees(folder, document, vector):
+    secret, evaluation = documented_reader.read(read(folder, vector), *documented(document, vector))
     assert hashlib.sha256(secret).hexdigest() == vector["secret_sha256"]
     assert hashlib.sha256(evaluation).hexdigest() == vector["evaluation_sha256"]
+
+
+@pytest.mark.parametrize(("folder", "document", "vector"), entries("good"))
+def test_the_documentation_names_every_member(folder, document, vector):
+    page = (ROOT / "docs" / "keyset-format.md").read_text()
+    envelope = read_envelope(io.BytesIO(read(folder, vector)), KEYSET)
+    for part in (json.loads(envelope.header), *envelope.stanzas):
+        assert all(f"| `{name}` |" in page for name in set(part) - {"kind"})
+    assert all(f"### `{stanza['kind']}`:" in page for stanza in envelope.stanzas)
+
+
+def test_recipients_keep_their_text():
+    document = json.loads((RECIPIENTS / "vectors.json").read_text())
+    for name in ("recovery", "stranger"):
+        recipient = opener(document, {"opener": name}).recipient
+        assert str(recipient) == document[name]["recipient"]
+        assert RecoveryRecipient.parse(document[name]["recipient"]) == recipient
+
+
+@pytest.mark.parametrize("folder", FROZEN, ids=lambda folder: folder.name)
+def test_the_vectors_are_frozen(folder):
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.keyset"), folder / "vectors.json"]):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    assert digest.hexdigest() == FROZEN[folder]
+
+
+@pytest.mark.parametrize("folder", FROZEN, ids=lambda folder: folder.name)
+def test_the_generators_overwrite_nothing(folder):
+    finished = subprocess.run(
+        [sys.executable, folder / "make_vectors.py"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert finished.returncode != 0 and "FileExistsError" in finished.stderr

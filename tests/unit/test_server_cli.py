@@ -14,6 +14,7 @@ from blindfit.errors import InputError, NotFoundError
 from blindfit.invitation import load_invitation
 from server_app.cli import app
 from server_app.invitations import invite
+from server_app.sizes import parse_size
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def test_an_invitation_is_a_private_file_that_enrolls(home, tmp_path):
     open_tenants(home).enroll(load_invitation(path).token, request_for(), "")
     (line,) = call("tenants", "list", "--home", str(home))["tenants"]
     assert (line["tenant"], line["state"], line["models"]) == ("clinic", "active", ["digits"])
+    assert line["certificates"] == 1
 
 
 def test_an_invitation_file_is_never_overwritten(home, tmp_path):
@@ -63,6 +65,45 @@ def test_revoking_a_tenant_shows_in_the_list(home):
     assert call("tenants", "list", "--home", str(home))["tenants"][0]["state"] == "revoked"
     with pytest.raises(NotFoundError):
         call("tenants", "revoke", "nobody", "--home", str(home))
+
+
+def test_a_tenants_quota_is_shown_changed_and_reset(home):
+    open_tenants(home).enroll(invite(home, "clinic").token, request_for(), "")
+    ask = ["tenants", "quota", "clinic", "--home", str(home)]
+    default = call(*ask)
+    assert default["keys"] == {"used": 0, "limit": 32, "own": False}
+    assert default["bytes"]["limit"] == 4 << 30
+    changed = call(*ask, "--keys", "3", "--bytes", "500M")
+    assert changed["keys"] == {"used": 0, "limit": 3, "own": True}
+    assert changed["bytes"] == {"used": 0, "limit": 500 << 20, "own": True}
+    assert call(*ask, "--generations", "2")["keys"]["limit"] == 3
+    assert call(*ask)["generations"] == {"limit": 2, "own": True}
+    assert call(*ask, "--reset") == default
+    with pytest.raises(InputError, match="is not a size"):
+        call(*ask, "--bytes", "much")
+    with pytest.raises(NotFoundError):
+        call("tenants", "quota", "nobody", "--home", str(home))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("1K", 1024),
+        ("500MB", 500 << 20),
+        ("2GiB", 2 << 30),
+        ("1 t", 1 << 40),
+    ],
+)
+def test_sizes_are_powers_of_1024(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5G", "G", "10X", "1e9", "９", "1" * 16])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(InputError, match="is not a size"):
+        parse_size(text)
 
 
 def test_models_are_listed_shown_promoted_and_retired(home):

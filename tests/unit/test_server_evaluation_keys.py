@@ -1,14 +1,16 @@
-"""Evaluation keys on the server: upload, activation, grace, refusal, cleaning up."""
+"""Evaluation keys on the server: upload, activation, refusal, cleaning up."""
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import os
+import shutil
 import threading
 from dataclasses import replace
 
 import pytest
-from fixtures_server import PARAMS, frame_of, honest, open_tenants, request_for
+from fixtures_evaluation_keys import FRAME, SIZE, Key, Server, home_with_tenants
+from fixtures_server import honest
 
 from blindfit.errors import (
     CiphertextError,
@@ -16,78 +18,21 @@ from blindfit.errors import (
     KeyMismatchError,
     KeyNotUploadedError,
     KeyRevokedError,
+    KeyStagedError,
     KeyStateError,
     LimitError,
+    UnavailableError,
 )
-from server_app.config import Limits
-from server_app.database import Database
-from server_app.evaluation_keys import EvaluationKeys
-from server_app.home import create_home
-from server_app.invitations import invite
-from server_app.key_collection import Collected, KeyCollection
-from server_app.key_files import KeyFiles
-from server_app.key_records import KeyRecords
-from server_app.key_uploads import Announcement, KeyUploads
-from server_app.layout import Layout
-
-SIZE = 4096
-FRAME = frame_of(SIZE)
-
-
-class Server:
-    """The parts that deal with keys, and a clock that tests set."""
-
-    def __init__(self, home, **limits):
-        self.now = 1000.0
-        layout = Layout(home)
-        self.files = KeyFiles(layout.evaluation_keys)
-        records = KeyRecords(Database.open(layout.database), self.files, lambda: self.now)
-        self.limits = replace(Limits(), **limits)
-        self.uploads = KeyUploads(records, self.limits)
-        self.keys = EvaluationKeys(records, self.limits)
-        self.collection = KeyCollection(records, self.limits)
-
-    def begin(self, key, tenant="clinic"):
-        return self.uploads.begin(tenant, key.announced, FRAME)
-
-    def stage(self, key, tenant="clinic"):
-        self.begin(key, tenant)
-        for offset in range(0, SIZE, 1000):
-            piece = key.content[offset : offset + 1000]
-            self.uploads.write(tenant, key.id, offset, piece)
-        return self.uploads.commit(tenant, key.id, FRAME)
-
-    def activate(self, key, replaces=None, tenant="clinic"):
-        return self.keys.activate(tenant, key.id, replaces.id if replaces else "")
-
-    def usable(self, key, tenant="clinic", params_id=PARAMS, prove=False):
-        return self.keys.usable(tenant, key.id, params_id, prove=prove)
-
-    def state(self, key, tenant="clinic"):
-        return self.keys.status(tenant, key.id).state
-
-
-class Key:
-    def __init__(self, content=None, params_id=PARAMS):
-        self.content = honest(SIZE) if content is None else content
-        salt = os.urandom(16)
-        self.id = hashlib.sha256(salt + self.content).hexdigest()
-        self.announced = Announcement(self.id, params_id, salt, SIZE)
+from server_app.key_collection import Collected
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    home = tmp_path_factory.mktemp("server") / "home"
-    create_home(home, [])
-    for name in ("clinic", "rival"):
-        open_tenants(home).enroll(invite(home, name).token, request_for(), "")
-    return home
+    return home_with_tenants(tmp_path_factory.mktemp("server") / "home")
 
 
 @pytest.fixture
 def home(template, tmp_path):
-    import shutil
-
     return shutil.copytree(template, tmp_path / "home")
 
 
@@ -111,20 +56,20 @@ def test_a_complete_upload_is_staged_and_holds_the_very_bytes(server):
 def test_an_upload_goes_on_where_it_ended_also_in_another_process(server, home):
     key = Key()
     server.begin(key)
-    server.uploads.write("clinic", key.id, 0, key.content[:1500])
+    server.write(key, 0, key.content[:1500])
     again = Server(home)
     assert again.begin(key).received == 1500
-    again.uploads.write("clinic", key.id, 1500, key.content[1500:])
+    again.write(key, 1500, key.content[1500:])
     assert again.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
 
 
 def test_a_piece_that_comes_again_changes_nothing(server):
     key = Key()
     server.begin(key)
-    server.uploads.write("clinic", key.id, 0, key.content[:2000])
-    server.uploads.write("clinic", key.id, 500, key.content[500:2500])
+    server.write(key, 0, key.content[:2000])
+    server.write(key, 500, key.content[500:2500])
     assert server.begin(key).received == 2500
-    server.uploads.write("clinic", key.id, 2500, key.content[2500:])
+    server.write(key, 2500, key.content[2500:])
     assert server.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
 
 
@@ -134,22 +79,42 @@ def test_beginning_and_committing_again_is_harmless(server):
     assert server.begin(key).state == "STAGED"
     assert server.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
     with pytest.raises(KeyStateError, match="upload is over"):
-        server.uploads.write("clinic", key.id, 0, b"x")
+        server.write(key, 0, b"x")
 
 
 def test_a_gap_and_too_many_bytes_are_refused(server):
     key = Key()
     server.begin(key)
     with pytest.raises(InputError, match="missing"):
-        server.uploads.write("clinic", key.id, 1, b"x")
+        server.write(key, 1, b"x")
     with pytest.raises(InputError, match="has more"):
-        server.uploads.write("clinic", key.id, 0, key.content + b"x")
+        server.write(key, 0, key.content + b"x")
+
+
+def test_a_full_disk_is_told_and_the_upload_goes_on_when_there_is_room(server, monkeypatch):
+    key, write = Key(), os.pwrite
+
+    def full(descriptor, data, offset):
+        monkeypatch.setattr(os, "pwrite", fails)
+        return write(descriptor, data[:100], offset)
+
+    def fails(*_):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    server.begin(key)
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(UnavailableError, match="disk is full"):
+        server.write(key, 0, key.content)
+    monkeypatch.setattr(os, "pwrite", write)
+    assert server.begin(key).received == 100
+    server.write(key, 100, key.content[100:])
+    assert server.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
 
 
 def test_wrong_bytes_end_the_upload_and_the_id_may_come_again(server):
     key = Key()
     server.begin(key)
-    server.uploads.write("clinic", key.id, 0, honest(SIZE))
+    server.write(key, 0, honest(SIZE))
     with pytest.raises(InputError, match="do not have the hash"):
         server.uploads.commit("clinic", key.id, FRAME)
     with pytest.raises(KeyNotUploadedError):
@@ -160,7 +125,7 @@ def test_wrong_bytes_end_the_upload_and_the_id_may_come_again(server):
 def test_too_few_bytes_are_refused(server):
     key = Key()
     server.begin(key)
-    server.uploads.write("clinic", key.id, 0, key.content[:-1])
+    server.write(key, 0, key.content[:-1])
     with pytest.raises(InputError, match=f"has {SIZE - 1} bytes"):
         server.uploads.commit("clinic", key.id, FRAME)
 
@@ -178,7 +143,7 @@ def test_nothing_can_be_written_while_or_after_a_key_is_checked(server):
     key = Key()
     server.stage(key)
     with pytest.raises(KeyNotUploadedError):
-        server.files.write("clinic", key.id, 0, b"x", SIZE)
+        server.files.write(key.upload, 0, b"x")
 
 
 @pytest.mark.parametrize(
@@ -219,8 +184,8 @@ def test_a_key_larger_than_the_limit_is_refused(home):
 def test_a_commit_that_crashed_after_its_rename_is_finished_by_the_next(server):
     key = Key()
     server.begin(key)
-    server.uploads.write("clinic", key.id, 0, key.content)
-    server.files.finish("clinic", key.id, key.announced.salt, FRAME)  # and no change of the row
+    server.write(key, 0, key.content)
+    server.files.finish(key.upload, FRAME)  # and no change of the row
     status = server.begin(key)
     assert (status.state, status.received) == ("UPLOADING", SIZE)
     assert server.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
@@ -236,7 +201,7 @@ def test_another_tenants_key_is_exactly_as_unknown_as_one_that_does_not_exist(se
     absent = Key()
     attempts = [
         lambda k: server.keys.status("rival", k.id),
-        lambda k: server.uploads.write("rival", k.id, 0, b"x"),
+        lambda k: server.write(k, 0, b"x", "rival"),
         lambda k: server.uploads.commit("rival", k.id, FRAME),
         lambda k: server.activate(k, tenant="rival"),
         lambda k: server.keys.revoke("rival", k.id),
@@ -265,7 +230,7 @@ def test_a_staged_key_answers_only_to_prove_itself(server):
     key = Key()
     server.stage(key)
     assert server.usable(key, prove=True).key_id == key.id
-    with pytest.raises(KeyStateError, match="not active yet"):
+    with pytest.raises(KeyStagedError, match="not active yet"):
         server.usable(key)
     server.activate(key)
     assert server.usable(key).key_id == key.id
@@ -303,7 +268,8 @@ def test_activation_swaps_only_what_the_client_expects(server):
     assert server.state(old) == "RETIRING"
 
 
-def test_of_many_activations_at_once_one_wins(server, home):
+def test_of_many_activations_at_once_one_wins(home):
+    server = Server(home, generations_per_tenant=10)
     keys = [Key() for _ in range(6)]
     for key in keys:
         server.stage(key)
@@ -396,9 +362,9 @@ def test_collecting_ends_what_is_over_and_leaves_the_rest(server):
     server.activate(active, replaces=retired)
     server.keys.revoke("clinic", refused.id)
     server.begin(uploading)
-    assert server.collection.collect() == Collected(0, 1, 0, 0)
+    assert server.collection.collect() == Collected(0, 1, 0, 0, 0)
     server.now += server.limits.upload_expiry
-    assert server.collection.collect() == Collected(1, 1, 1, 0)
+    assert server.collection.collect() == Collected(1, 1, 1, 0, 0)
     assert (server.state(retired), server.state(refused)) == ("DELETED", "DELETED")
     assert server.usable(active).path.read_bytes() == active.content
     with pytest.raises(KeyNotUploadedError):

@@ -18,11 +18,11 @@ from keys.identity import new_identity_request
 from server_app import admission, listening
 from server_app.admission import Admission
 from server_app.answering import caller
-from server_app.daemon import message_limit
 from server_app.home import create_home
 from server_app.invitations import invite
 from server_app.layout import Layout
 from server_app.listening import Listener, allow_many_connections
+from server_app.ports import message_limit
 from server_app.registry import Registry
 
 CHECK = "/grpc.health.v1.Health/Check"

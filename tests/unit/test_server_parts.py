@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from blindfit.errors import UnavailableError
+from blindfit.address import join_address, split_address
+from blindfit.errors import InputError, UnavailableError
 from server_app.home import create_home
 from server_app.layout import Layout
 from server_app.recently_used import RecentlyUsed
@@ -38,6 +39,21 @@ def test_a_replaced_item_is_counted_once():
     cache.put("a", "A", 4)
     cache.put("a", "B", 6)
     assert (cache.get("a"), cache.cost()) == ("B", 6)
+
+
+def test_what_is_taken_out_of_the_cache_is_no_longer_in_it():
+    cache = RecentlyUsed[str](10)
+    cache.put("a", "A", 4)
+    assert (cache.pop("a"), cache.pop("a"), cache.cost()) == ("A", None, 0)
+
+
+def test_only_a_listener_may_leave_its_port_open():
+    assert split_address("[::1]:0", any_port=True) == ("::1", 0)
+    for address in ("localhost:0", "localhost:٣", "localhost:-1", "localhost"):
+        with pytest.raises(InputError, match="is not an address"):
+            split_address(address)
+    assert join_address("::1", 7) == "[::1]:7"
+    assert join_address("localhost", 7) == "localhost:7"
 
 
 def test_jobs_and_answers_come_back_as_they_were():

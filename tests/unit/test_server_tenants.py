@@ -6,7 +6,8 @@ import json
 import threading
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from fixtures_server import open_tenants, request_for
 from sqlalchemy import select, update
@@ -18,7 +19,11 @@ from server_app.home import create_home
 from server_app.invitations import invite
 from server_app.layout import Layout
 from server_app.running import Running, announce, only_daemon
-from server_app.tenants import certificate_fingerprint, participant_keys
+from server_app.tenants import participant_keys
+
+
+def certificate_fingerprint(pem):
+    return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
 
 
 @pytest.fixture

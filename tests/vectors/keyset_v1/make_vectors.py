@@ -1,4 +1,4 @@
-"""Writes the frozen vectors of keyset format version 1. They were made once; do not run it again.
+"""Wrote the frozen vectors of keyset format version 1: it makes files and never overwrites one.
 
 It stays as the record of how they came to be, and as the start for the next version's.
 """
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from keys.access import SECRET_ACCESS
-from keys.envelope import read_envelope
+from keys.envelope import KEYSET, read_envelope
 from keys.keyset import Keyset
 from keys.seal import seal
 from keys.stanzas import Argon2Cost, Passphrase
@@ -20,6 +20,12 @@ HERE = Path(__file__).parent
 PASSPHRASE = "correct horse battery staple"
 CHEAP = Argon2Cost(memory_kib=8192, passes=1, lanes=1)
 CHUNK = 64 * 1024 + 16
+
+
+def write_new(name: str, content: bytes) -> None:
+    """Raises FileExistsError rather than change a frozen vector."""
+    with (HERE / name).open("xb") as file:
+        file.write(content)
 
 
 def keyset(secret: int, evaluation: int) -> Keyset:
@@ -35,7 +41,7 @@ def keyset(secret: int, evaluation: int) -> Keyset:
 def write_good(name: str, made: Keyset, *recipients: Passphrase) -> dict[str, object]:
     file = io.BytesIO()
     seal(made, file, recipients)
-    (HERE / name).write_bytes(file.getvalue())
+    write_new(name, file.getvalue())
     secret = made.secret_bytes(SECRET_ACCESS)
     return {
         "file": name,
@@ -48,11 +54,11 @@ def write_good(name: str, made: Keyset, *recipients: Passphrase) -> dict[str, ob
 def write_forged(name: str, base: str, old: bytes, new: bytes) -> None:
     """What somebody without the data key can do: change the head and repair its checksum."""
     content = (HERE / base).read_bytes()
-    envelope = read_envelope(io.BytesIO(content))
+    envelope = read_envelope(io.BytesIO(content), KEYSET)
     covered = envelope.covered[:-32].replace(old, new)
     assert covered != envelope.covered[:-32] and len(old) == len(new)
     rest = content[len(envelope.covered) :]
-    (HERE / name).write_bytes(covered + hashlib.sha256(covered).digest() + rest)
+    write_new(name, covered + hashlib.sha256(covered).digest() + rest)
 
 
 def main() -> None:
@@ -111,7 +117,7 @@ def main() -> None:
         if entry["file"] == "three_chunks.keyset":
             entry["key_id"] = good[-1]["key_id"]
     document = {"version": 1, "passphrase": PASSPHRASE, "good": good, "bad": bad}
-    (HERE / "vectors.json").write_text(json.dumps(document, indent=1) + "\n")
+    write_new("vectors.json", json.dumps(document, indent=1).encode() + b"\n")
 
 
 def _edit(

@@ -1,0 +1,86 @@
+"""What a rotation would do, and whether it could: everything that can be checked without change."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from blindfit.errors import LimitError, NotFoundError
+from keys.journal import Kind
+from keys.journals import Journals
+from keys.means import KeyServer, audit_bundle, server_active
+from keys.rotation import models_of
+from keys.rotation_handover import DESTROYED_AFTER
+from keys.rotation_steps import STEPS, next_step
+from keys.store import KeyStore
+
+if TYPE_CHECKING:
+    from blindfit.bundle import Bundle
+
+_SECRET_BYTES = 64 << 20  # more than any secret keys have, beside the evaluation keys
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``resumes`` is the id of a rotation that would be gone on with, ``held`` the number of keys
+    that the server keeps for this tenant; sizes in bytes.
+    """
+
+    models: tuple[str, ...]
+    params_id: str
+    old_key_id: str | None
+    resumes: str | None
+    evaluation_bytes: int
+    held: int
+    steps: tuple[str, ...]
+
+
+def plan_rotation(server: KeyServer, store: KeyStore, bundle: Bundle, grace: timedelta) -> Plan:
+    """The plan for the model of an opened bundle; raises what the rotation would raise at once.
+
+    How much the server would take is its own to say: it reserves room when the upload begins.
+    """
+    manifest = bundle.manifest
+    if store.primary(manifest.model) is None:
+        raise NotFoundError(
+            f"{manifest.model} has no key yet",
+            hint=f"run `blindfit-keys create --model {manifest.model}`",
+        )
+    audit_bundle(bundle)
+    params_id = manifest.circuit.params_id
+    journal, old = Journals(store).of(params_id), store.active(params_id)
+    server_active(server, store, params_id)
+    size = manifest.circuit.evaluation_keys.length
+    _require_room(store, size)
+    return Plan(
+        models=models_of(store, old.key_id) if old else (manifest.model,),
+        params_id=params_id,
+        old_key_id=old.key_id if old else None,
+        resumes=journal.rotation_id if journal else None,
+        evaluation_bytes=size,
+        held=sum(key.state not in {"REVOKED", "DELETED"} for key in server.list_keys()),
+        steps=(next_step(journal),) if journal else _told(grace),
+    )
+
+
+def _told(grace: timedelta) -> tuple[str, ...]:
+    extra = {
+        "drain": f" (at most {grace})",
+        "schedule": f" ({DESTROYED_AFTER.days} days later)",
+    }
+    return tuple(step.description + extra.get(step.name, "") for step in STEPS[Kind.ROTATE])
+
+
+def _require_room(store: KeyStore, size: int) -> None:
+    free = shutil.disk_usage(store.root).free
+    if free < size + _SECRET_BYTES:
+        raise LimitError(
+            f"{store.root} has {free >> 20} MB left, and a new keyset may take "
+            f"{(size + _SECRET_BYTES) >> 20} MB",
+            hint="make room first",
+        )
+
+
+__all__ = ["Plan", "plan_rotation"]
