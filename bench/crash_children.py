@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.kill_points import KillPoints, die
+from bench.local_cipher import LocalCipher
 from blindfit.bundle import fetch_bundle
 from blindfit.channel import ServerChannel
 from blindfit.files import write_atomic
-from keys.cipher import Cipher, Decrypted
+from keys.cipher import Cipher
 from keys.identity import load_identity
 from keys.journals import Journals
-from keys.keyset import Keyset
 from keys.means import Means
 from keys.rotation import create_key, resume, rotate
 from keys.stanzas import Argon2Cost, Passphrase
@@ -34,24 +32,6 @@ MODEL = "small"
 _WIDTH = 4
 _LOCK = Passphrase(b"correct horse", Argon2Cost(memory_kib=8 * 1024, passes=1, lanes=1))
 _EARLIER = "earlier.json"
-
-
-class LocalCipher:
-    """`keys.cipher.Cipher` in this process, which has Concrete loaded already."""
-
-    def __init__(self, bundle_folder: Path, keyset: Keyset):
-        self._cipher = Cipher(bundle_folder, keyset)
-
-    def encrypt(self, row: NDArray[np.float64]) -> Future[bytes]:
-        """The ciphertext of an encoded row."""
-        return _done(self._cipher.encrypt(row))
-
-    def decrypt(self, ciphertext: bytes) -> Future[Decrypted]:
-        """The result in a ciphertext."""
-        return _done(self._cipher.decrypt(ciphertext))
-
-    def close(self) -> None:
-        """Nothing to end."""
 
 
 def publish(server: Path) -> None:
@@ -209,12 +189,6 @@ def _require_consistent(home: Path, means: Means) -> None:
     before = {key_id for key_id, _ in _earlier(home)}
     if active[0] in before or KeyState.PRE_ACTIVE in here.values():
         raise RuntimeError(f"the rotation did not end: {here}")
-
-
-def _done(value: Any) -> Future[Any]:
-    future: Future[Any] = Future()
-    future.set_result(value)
-    return future
 
 
 __all__ = ["MODEL", "begin_home", "check_home", "finish", "predict_now", "publish", "rotate_until"]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from bench.crash_children import LocalCipher
+from bench.local_cipher import LocalCipher
 from blindfit.bundle import fetch_bundle
 from blindfit.console import say
 from blindfit.errors import BlindfitError

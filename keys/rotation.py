@@ -18,7 +18,6 @@ from keys.means import KeyServer, Means, Report, RowCipher, open_cipher, server_
 from keys.rotation_handover import revoke_on_server
 from keys.rotation_run import Run
 from keys.rotation_steps import STEPS, discard_new_key, is_activated, run_steps
-from keys.sharing import share_key
 from keys.states import KeyState
 from keys.store import KeyRecord, KeyStore
 from keys.unlocked_store import UnlockedStore
@@ -38,7 +37,7 @@ class Rotated:
 
 
 def create_key(means: Means, report: Report = lambda _: None) -> KeyRecord:
-    """A new keyset as the model's primary, after `share_key` found none; resumes a stopped one."""
+    """A new keyset as the model's primary, where none can be shared; resumes a stopped one."""
     return _change_keys(means, report, lambda: _creation(means)).new
 
 
@@ -188,5 +187,4 @@ __all__ = [
     "resume",
     "revoke",
     "rotate",
-    "share_key",
 ]

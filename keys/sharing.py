@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 def share_key(
     store: UnlockedStore, bundle: Bundle, *, params_of: str | None = None
 ) -> KeyRecord | None:
-    """An active key of the same parameters, as the primary of this model too; None without one.
+    """An active key of the same parameters, as the primary of this model too.
 
-    ``params_of`` names a model whose key it has to be. Raises `KeyStateError` if the model has a
-    primary of these parameters already, `KeyMismatchError` if that model's key does not fit.
+    None without one, or where `create_key` has a stopped creation to go on with. ``params_of``
+    names a model whose key it has to be. Raises `KeyStateError` if the model has a primary of
+    these parameters already, `KeyMismatchError` if the other model's key does not fit.
     """
+    if _was_begun(store, bundle):
+        return None
     model, params_id = bundle.manifest.model, bundle.manifest.circuit.params_id
     primary = store.primary(model)
     if primary is not None and primary.params_id == params_id:
@@ -35,8 +38,7 @@ def share_key(
     return shared and store.promote(model, shared.key_id)
 
 
-def was_begun(store: KeyStore, bundle: Bundle) -> bool:
-    """Whether a creation of the model's key was stopped: `create_key` goes on with it."""
+def _was_begun(store: KeyStore, bundle: Bundle) -> bool:
     journal = Journals(store).of(bundle.manifest.circuit.params_id)
     return (
         journal is not None
@@ -60,4 +62,4 @@ def _require_fit(bundle: Bundle, key: KeyRecord | None, params_of: str) -> None:
         )
 
 
-__all__ = ["share_key", "was_begun"]
+__all__ = ["share_key"]

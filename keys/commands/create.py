@@ -51,13 +51,13 @@ def create(
     from blindfit.bundle import fetch_bundle
     from keys.commands.connection import connected
     from keys.commands.document import COLUMNS, key_document, key_row
-    from keys.sharing import share_key, was_begun
+    from keys.sharing import share_key
 
     folder = resolve_home(home)
     with connected(folder) as (identity, channel):
         bundle = fetch_bundle(channel, folder, identity.publisher_key, model)
         store = _open(folder, passphrase_file, keyring)
-        shared = None if was_begun(store, bundle) else share_key(store, bundle, params_of=params_of)
+        shared = share_key(store, bundle, params_of=params_of)
         if shared:
             say(f"key {shared.key_id[:12]} has the same parameters: {model} shares it")
         record = shared or _create(channel, store, bundle)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from integration.conftest import LocalCipher
 from sklearn.linear_model import Ridge
 
+from bench.local_cipher import LocalCipher
 from blindfit.bundle import fetch_bundle
 from blindfit.errors import KeyMismatchError, KeyRevokedError, KeyStateError
 from blindfit.schema import Schema

@@ -8,8 +8,8 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
-from integration.conftest import LocalCipher
 
+from bench.local_cipher import LocalCipher
 from blindfit.bundle import fetch_bundle
 from blindfit.preprocessing import encode
 from blindfit.study import CLASSIFIERS, EstimatorName, parse_study
