@@ -16,6 +16,7 @@ from blindfit.study import CLASSIFIERS, EstimatorName, parse_study
 from client_app.federation import app
 from client_app.outputs import interpret
 from client_app.session import connect
+from demo.deployment import PASSPHRASE
 from keys.identity import load_identity
 from keys.rotation import Means, create_key
 from keys.sharing import share_key
@@ -27,7 +28,6 @@ from server_app.quantize import quantized_model, quantized_outputs
 pytestmark = pytest.mark.slow
 
 ROWS = 12
-PASSPHRASE = b"twelve"
 CLASSIFIER_TARGET = 'classes = ["a", "b", "c"]'
 REGRESSOR_TARGET = "target_range = { min = 0.1, max = 60 }"
 
@@ -120,7 +120,7 @@ def test_encrypted_predictions_of_a_federated_model_are_the_quantized_ones(
 def predict_encrypted(home, model, X):
     """Over gRPC with TLS, with keys made for this model, or shared where parameters are equal."""
     identity = load_identity(home)
-    store = unlock_store(home, lambda: PASSPHRASE, create=True)
+    store = unlock_store(home, PASSPHRASE.encode, create=True)
     with connect(identity) as channel:
         bundle = fetch_bundle(channel, home, identity.publisher_key, model)
         means = Means(channel, store, bundle, cipher=LocalCipher)
