@@ -31,7 +31,8 @@ from client_app.connection import connect
 from client_app.session import Session
 from demo.deployment import PASSPHRASE, Deployment
 from keys.identity import load_identity
-from keys.rotation import Means, create_key, rotate
+from keys.means import Means
+from keys.rotation import create_key, rotate
 from keys.unlocking import unlock_store
 from server_app.publish import publish_estimator
 from server_app.quantize import quantized_model, quantized_outputs

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -17,10 +18,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from blindfit import __version__
-from blindfit.errors import BlindfitError, InputError
+from blindfit.errors import AccessError, BlindfitError, InputError
 
 _PIPE_WIDTH = 200  # columns
 _INTERRUPTED = 130
+_OTHERS = 0o077  # of a file's mode
 # Controls, and marks that reorder or hide text (Unicode TR 36).
 _CONTROL = frozenset({"Cc", "Cf"})
 
@@ -163,23 +165,19 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
-def read_passphrase(file: Path | None, *, confirm: bool = False) -> bytes:
+def read_passphrase(
+    file: Path | None, *, confirm: bool = False, option: str = "--passphrase-file"
+) -> bytes:
     """The passphrase from a file's first line, or from a prompt; never from an argument.
 
-    Raises `InputError` when there is no terminal to ask on, or when the two entries differ.
+    ``option`` is the one by which the command takes the file.
+    Raises `InputError` when there is no terminal to ask on, or when the two entries differ;
+    `AccessError` for a file that others may use.
     """
     if file is not None:
-        try:
-            line = file.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
-        except OSError as error:
-            raise InputError(f"cannot read the passphrase file: {error}") from error
-        if not line:
-            raise InputError(f"the first line of {file} is empty")
-        return line
+        return _passphrase_in(file)
     if not sys.stdin.isatty():
-        raise InputError(
-            "no terminal to ask for the passphrase", hint="pass --passphrase-file FILE"
-        )
+        raise InputError("no terminal to ask for the passphrase", hint=f"pass {option} FILE")
     import getpass
 
     passphrase = getpass.getpass("Passphrase: ")
@@ -188,3 +186,29 @@ def read_passphrase(file: Path | None, *, confirm: bool = False) -> bytes:
     if confirm and getpass.getpass("Again: ") != passphrase:
         raise InputError("the two passphrases differ; nothing was changed")
     return passphrase.encode()
+
+
+def _passphrase_in(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            _refuse_shared(path, os.fstat(file.fileno()))
+            line = file.readline().rstrip(b"\r\n")
+    except OSError as error:
+        raise InputError(
+            f"cannot read the passphrase file {path}: {error.strerror}",
+            hint="its first line is the passphrase, and only you may read it (mode 0600)",
+        ) from error
+    if not line:
+        raise InputError(f"the first line of {path} is empty")
+    return line
+
+
+def _refuse_shared(path: Path, status: os.stat_result) -> None:
+    # systemd gives a credential that is root's to the service by an ACL, which shows as the group.
+    others = _OTHERS if status.st_uid == os.geteuid() else _OTHERS & ~stat.S_IRGRP
+    if stat.S_ISREG(status.st_mode) and status.st_mode & others:
+        raise AccessError(
+            f"the passphrase file {path} may be used by others "
+            f"(mode {stat.S_IMODE(status.st_mode):04o})",
+            hint=f"run `chmod 600 {path}`, and change the passphrase if somebody may have read it",
+        )

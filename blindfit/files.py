@@ -46,6 +46,16 @@ def write_atomic(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     sync_folder(path.parent)
 
 
+def sweep_temporary(folder: Path) -> None:
+    """Remove what `write_atomic` left in ``folder`` when its process died.
+
+    The caller holds the lock under which everybody writes there: so the writers are dead.
+    """
+    for path in folder.glob(".*.tmp"):
+        if path.is_symlink() or not path.is_dir():  # nobody writes into folders of such a name
+            path.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and creations in ``folder`` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 KeyState = Literal["UPLOADING", "STAGED", "ACTIVE", "RETIRING", "REVOKED", "DELETED"]
+REFUSED: Final[frozenset[KeyState]] = frozenset({"REVOKED", "DELETED"})
+"""States in which the server refuses a key for good."""
 
 
 @dataclass(frozen=True)

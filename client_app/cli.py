@@ -19,6 +19,9 @@ for command in (enroll, join, models, predict, doctor):
 
 def main() -> None:
     """The entry point."""
+    from keys.private import disable_core_dumps
+
+    disable_core_dumps()  # every command reads the identity's private key, or makes it
     console.run(app)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from blindfit.errors import BlindfitError, KeyMismatchError, KeyStateError, PassphraseError
 from keys.in_use import using
+from keys.without_key import advise
 
 if TYPE_CHECKING:
     from blindfit.manifest import Manifest
@@ -40,15 +41,16 @@ def current_key(store: KeyStore, manifest: Manifest) -> KeyRecord:
     crypto parameters.
     """
     model, params_id = manifest.model, manifest.circuit.params_id
-    create = _ADVICE["create"].format(model=model)
     primary = store.primary(model)
     if primary is None:
-        raise KeyStateError(f"there are no keys for {model}", hint=create)
+        advice = advise(store, model)
+        raise KeyStateError(advice.what, hint=advice.hint)
     # Another version of the model may have been given keys for its own parameters.
     fitting = primary if primary.params_id == params_id else store.active(params_id)
     if fitting is None:
         raise KeyMismatchError(
-            f"version {manifest.version} of {model} needs other keys than there are", hint=create
+            f"version {manifest.version} of {model} needs other keys than there are",
+            hint=_ADVICE["create"].format(model=model),
         )
     return fitting
 

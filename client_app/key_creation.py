@@ -52,7 +52,8 @@ def unlock_for(
 
 
 def _create(store: UnlockedStore, channel: ServerChannel, bundle: Bundle, report: Report) -> None:
-    from keys.rotation import Means, create_key
+    from keys.means import Means
+    from keys.rotation import create_key
     from keys.sharing import share_key
 
     if share_key(store, bundle) is None:

@@ -49,21 +49,15 @@ class AuditLog:
             self._write(lines[len(kept) :], behind=sum(len(line) + 1 for line in kept))
         return _hash(lines[-1]) if lines else START
 
-    def entries(self, head: str | None = None) -> list[dict[str, Any]]:
-        """Every line up to ``head`` (default: all), oldest first, after a check of the chain."""
-        lines = self._chain() if head is None else self._up_to(head)
-        return [json.loads(line) for line in lines]
-
-    def verify(self, head: str = START) -> int:
-        """How many lines there are; ``head`` is a hash that must be among theirs.
+    def entries(self, head: str) -> list[dict[str, Any]]:
+        """Every line up to the one whose hash is ``head``, oldest first.
 
         Raises `IntegrityError` that names the line from which on the log cannot be trusted.
         """
-        self._up_to(head)
-        return len(self._chain())
+        return [json.loads(line) for line in self._up_to(head)]
 
     def unconfirmed(self, head: str) -> int:
-        """How many lines there are behind ``head``."""
+        """How many lines there are behind ``head``; raises `IntegrityError`."""
         return len(self._chain()) - len(self._up_to(head))
 
     def _up_to(self, head: str) -> list[bytes]:

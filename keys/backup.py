@@ -21,11 +21,11 @@ from keys.inventory import KeyRecord
 from keys.sealed_files import SealedFiles
 from keys.signatures import PrivateKey, public_bytes
 from keys.stanzas import DATA_KEY_BYTES, Opener, Recipient
-from keys.wiping import wiped
+from keys.wiping import Unshared, wiped
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Unshared):
     """A store at one moment: whoever writes it holds the store's lock.
 
     ``records`` are the keysets that have a file; ``opener`` opens them.
@@ -59,10 +59,10 @@ def write_backup(file: BinaryIO, snapshot: Snapshot, recipients: Sequence[Recipi
 def _secrets(snapshot: Snapshot) -> bytearray:
     secrets = bytearray(snapshot.seed)
     for key_id, commitment in ((r.key_id, r.commitment) for r in snapshot.records):
-        snapshot.files.require_same(key_id, snapshot.opener, commitment)
-        with snapshot.files.open(key_id, snapshot.opener):
-            pass
-        with wiped(snapshot.files.data_key(key_id, snapshot.opener)) as data_key:
+        files, opener = snapshot.files, snapshot.opener
+        with wiped(files.committed_data_key(key_id, opener, commitment)) as data_key:
+            with files.open(key_id, files.opener_of(key_id, data_key)):
+                pass
             secrets += bytes.fromhex(key_id) + data_key
     return secrets
 

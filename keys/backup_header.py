@@ -5,13 +5,12 @@ The head and the chunks around it are those of every sealed file.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from blindfit.errors import SealError
-from blindfit.strict_json import loads_strict
+from blindfit.strict_json import canonical, loads_strict
 from keys.envelope import SealedKind
 
 BACKUP: Final = SealedKind(b"blindfit backup\n", 1, "backup")
@@ -31,7 +30,7 @@ class BackupHeader:
 
     def encode(self) -> bytes:
         """Canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode("ascii")
+        return canonical(asdict(self))
 
 
 def decode_header(encoded: bytes) -> BackupHeader:

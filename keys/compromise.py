@@ -6,10 +6,11 @@ may be repeated, so a command that was stopped is given again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from blindfit.errors import KeyStateError, UnavailableError
+from blindfit.errors import AccessError, KeyStateError, UnavailableError
 from keys.journal import Kind, new_journal
 from keys.means import KeyServer, Means, Report
 from keys.rotation import models_of, replace_compromised
@@ -27,17 +28,34 @@ class Contained:
     models: tuple[str, ...]
 
 
+def contain(
+    server: KeyServer,
+    record: KeyRecord,
+    unlock: Callable[[], UnlockedStore],
+    report: Report = lambda _: None,
+) -> tuple[UnlockedStore, Contained]:
+    """`refuse`, and only then open the store and `mark`: nobody waits for a passphrase."""
+    refuse(server, record)
+    report(f"the server refuses key {record.key_id[:12]} from now on")
+    store = unlock()
+    return store, mark(store, store.record(record.key_id))
+
+
 def refuse(server: KeyServer, record: KeyRecord) -> None:
-    """Have the server refuse the key; raises `UnavailableError` that says what else to do."""
+    """Have the server refuse the key.
+
+    Raises `UnavailableError` or `AccessError` that says what else to do: the server may not be
+    reached, or may not know this machine any more.
+    """
     try:
         revoke_on_server(server, record.key_id)
-    except UnavailableError as error:
-        raise UnavailableError(
-            f"the server cannot be reached: it may still compute with key {record.key_id[:12]}; "
-            "nothing was changed",
+    except (UnavailableError, AccessError) as error:
+        raise type(error)(
+            f"{error}: the server may still compute with key {record.key_id[:12]}; nothing was "
+            "changed",
             hint="ask the operator for `blindfit-server keys revoke TENANT "
-            f"{record.key_id[:12]}` now; then run this again, or with --offline to mark the key "
-            "here at once",
+            f"{record.key_id[:12]}` now; then run this again (where the certificate was revoked, "
+            "enroll before), or with --offline to mark the key here at once",
         ) from error
 
 
@@ -92,4 +110,4 @@ def _models_without(store: UnlockedStore, record: KeyRecord) -> tuple[str, ...]:
     return tuple(model for model in record.models if model not in primaries)
 
 
-__all__ = ["Contained", "mark", "refuse", "replace_key", "what_stays_readable"]
+__all__ = ["Contained", "contain", "mark", "refuse", "replace_key", "what_stays_readable"]

@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from blindfit.errors import InputError
+from keys.wiping import Unshared
 
 _BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True)
-class Credentials:
+class Credentials(Unshared):
     """A key and the certificate for it, both in PEM."""
 
     key_pem: bytes = field(repr=False)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from blindfit.errors import SealError
+from blindfit.strict_json import canonical
 
 MAX_KEY_BYTES = 1 << 32  # either half of a keyset; a tree's evaluation keys take about 2**26
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -38,7 +39,7 @@ _MEMBERS = {field.name for field in fields(KeysetDescription)}
 
 def encode_description(description: KeysetDescription) -> bytes:
     """Canonical JSON: keys sorted, no white space, ASCII."""
-    return json.dumps(asdict(description), sort_keys=True, separators=(",", ":")).encode("ascii")
+    return canonical(asdict(description))
 
 
 def decode_description(encoded: bytes) -> KeysetDescription:

@@ -42,11 +42,17 @@ def require_schedulable(record: KeyRecord) -> None:
         require_transition(record.key_id, record.state, KeyState.DESTROY_SCHEDULED)
 
 
+_RETIRE = {
+    KeyState.ACTIVE: "rotate it, or run",
+    KeyState.SUSPENDED: "lift it (`blindfit-keys suspend KEY_ID --lift`) and rotate it, or run",
+}
+
+
 def _require_unused(record: KeyRecord) -> None:
-    if record.state in {KeyState.ACTIVE, KeyState.SUSPENDED}:
+    if record.state in _RETIRE:
         raise KeyStateError(
             f"key {record.key_id[:12]} is {record.state}: it must not be destroyed",
-            hint=f"rotate it, or run `blindfit-keys revoke {record.key_id[:12]}`, before",
+            hint=f"{_RETIRE[record.state]} `blindfit-keys revoke {record.key_id[:12]}` before",
         )
 
 

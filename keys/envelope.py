@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from blindfit.errors import InputError, SealError
+from blindfit.strict_json import canonical
 from keys.stanzas import Stanza
 from keys.wiping import wiped
 
@@ -92,7 +93,7 @@ def write_envelope(
     if not 1 <= len(stanzas) <= MAX_STANZAS:
         raise InputError(f"a {kind.name} is sealed for 1 to {MAX_STANZAS}, not {len(stanzas)}")
     described = _START.pack(kind.magic, kind.version, len(header)) + header
-    listed = json.dumps([dict(s) for s in stanzas], sort_keys=True, separators=(",", ":")).encode()
+    listed = canonical([dict(stanza) for stanza in stanzas])
     if len(header) > MAX_HEADER_BYTES or len(listed) > MAX_STANZAS_BYTES:
         raise InputError(f"the header of the {kind.name} would be too long to be read again")
     covered = described + _LENGTH.pack(len(listed)) + listed

@@ -2,26 +2,28 @@
 
 ``<home>/identity/`` holds ``credentials.pem`` (EC P-256 private key, then certificate), ``ca.pem``
 and ``server.json``. The private key is made here and never leaves; `keys.participant` keeps its key
-in the same folder, `keys.identity_rotation` its journal.
+in the same folder, `keys.renewal` the journal of a rotation.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from blindfit.errors import NotEnrolledError
-from blindfit.files import PUBLIC, private_folder, write_atomic
+from blindfit.files import PUBLIC, write_atomic
 from keys.credentials import (
     Credentials,
     certificate_request,
     issued_credentials,
     new_private_key,
 )
-from keys.private import read_private
+from keys.private import read_private, read_public, require_private_folder
+from keys.wiping import Unshared
 
 _CREDENTIALS, _CA, _SERVER = "credentials.pem", "ca.pem", "server.json"
 
@@ -41,7 +43,7 @@ class ServerEntry:
 
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(Unshared):
     """An enrolled client; the PEM texts are what `ServerChannel.connect` takes."""
 
     folder: Path
@@ -99,10 +101,11 @@ def save_identity(
 ) -> Identity:
     """Keep an issued identity, in place of an earlier one; the participant's key stays.
 
-    Raises `InputError` if the certificate was issued for another key.
+    The caller holds `keys.identity_lock.changing_identity`. Raises `InputError` if the certificate
+    was issued for another key.
     """
     credentials = issued_credentials(private_key, certificate_pem)
-    folder = private_folder(identity_folder(home))
+    folder = require_private_folder(identity_folder(home))
     write_atomic(folder / _CA, ca_pem, PUBLIC)
     write_atomic(folder / _SERVER, json.dumps(asdict(server), indent=2).encode(), PUBLIC)
     replace_credentials(home, credentials)
@@ -115,19 +118,30 @@ def replace_credentials(home: Path, credentials: Credentials) -> None:
 
 
 def load_identity(home: Path) -> Identity:
-    """The identity in ``home``; raises `NotEnrolledError` if it is absent or incomplete."""
+    """The identity in ``home``; raises `NotEnrolledError` if it is absent or incomplete.
+
+    Raises `AccessError` if others may use the folder or the key, or a file is a symbolic link.
+    """
     folder = identity_folder(home)
     try:
+        # Whoever may write there decides whom this client trusts: the files' modes say nothing.
+        _require_private(folder)
         return Identity(
             folder=folder,
-            server=ServerEntry(**json.loads((folder / _SERVER).read_bytes())),
-            ca_pem=(folder / _CA).read_bytes(),
+            server=ServerEntry(**json.loads(read_public(folder / _SERVER))),
+            ca_pem=read_public(folder / _CA),
             credentials=Credentials.from_bytes(read_private(folder / _CREDENTIALS)),
         )
     except FileNotFoundError as error:
         raise NotEnrolledError(f"{home} is not enrolled with a server") from error
     except (ValueError, TypeError) as error:
         raise NotEnrolledError(f"the identity in {folder} is damaged: {error}") from error
+
+
+def _require_private(folder: Path) -> None:
+    if not os.path.lexists(folder):
+        raise FileNotFoundError(folder)  # it is not made by looking for it
+    require_private_folder(folder)
 
 
 def identity_folder(home: Path) -> Path:

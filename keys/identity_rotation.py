@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from blindfit.errors import KeyStateError, NotFoundError, UnavailableError
+from blindfit.errors import KeyStateError, NotFoundError
 from blindfit.wire_types import KeyStatus
 from keys.credentials import certificate_request, issued_credentials
-from keys.identity import Identity, identity_folder, load_identity, replace_credentials
-from keys.lock import exclusive
+from keys.identity import Identity, load_identity, replace_credentials
+from keys.identity_lock import changing_identity
 from keys.means import Report
 from keys.renewal import Renewal, begin_renewal, end_renewal, pending_renewal, save_renewal
-
-_PATIENCE = 0.5  # seconds
 
 
 class IdentityServer(Protocol):
@@ -51,7 +49,8 @@ def rotate_identity(
 
     Goes on with a renewal that was stopped. Raises `KeyStateError` if another process is at it.
     """
-    with _only_one(home):
+    load_identity(home)  # there is something to rotate
+    with changing_identity(home):
         renewal = pending_renewal(home)
         if renewal is None or not _belongs(home, renewal):
             report("making a new private key")
@@ -69,7 +68,7 @@ def abort_renewal(home: Path) -> bool:
     """
     if pending_renewal(home) is None:
         return False
-    with _only_one(home):
+    with changing_identity(home):
         renewal = pending_renewal(home)
         if renewal is None:
             return False
@@ -116,19 +115,6 @@ def _belongs(home: Path, renewal: Renewal) -> bool:
     current = load_identity(home).credentials.fingerprint
     taken = bool(renewal.certificate_pem) and current == renewal.issued.fingerprint
     return taken or current == renewal.old_fingerprint
-
-
-@contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    load_identity(home)  # there is something to rotate
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(identity_folder(home) / "lock", timeout=_PATIENCE))
-        except UnavailableError as error:
-            raise KeyStateError(
-                "another process is rotating this identity", hint="wait until it is over"
-            ) from error
-        yield
 
 
 __all__ = [

@@ -18,12 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from blindfit.files import PRIVATE
-from keys.private import require_private_folder
+from keys.private import open_lock_file, require_private_folder
 
 _POLL = 0.2  # seconds
 _REPORT = 10.0  # seconds between two reports
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
@@ -61,7 +59,7 @@ def wait_until_unused(
 
 def _hold_shared(path: Path) -> int:
     while True:
-        descriptor = os.open(path, _FLAGS, PRIVATE)
+        descriptor = open_lock_file(path)
         try:
             # Whoever holds it exclusively only looks, and lets go at once.
             fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -84,7 +82,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 def _is_unused(root: Path, key_id: str) -> bool:
     path = root / "in-use" / key_id
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = open_lock_file(path, create=False)
     except FileNotFoundError:
         return True
     try:

@@ -7,7 +7,6 @@ goes when the rotation is over; what happened stays in the audit log.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from blindfit.errors import IntegrityError
-from blindfit.strict_json import loads_strict
+from blindfit.strict_json import canonical, loads_strict
 
 PURPOSE: Final = "rotation journal"
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -81,7 +80,7 @@ def now_text(later: timedelta = timedelta(0)) -> str:
 
 def encode_journal(journal: Journal) -> bytes:
     """What is signed: canonical JSON, keys sorted, no white space, ASCII."""
-    return json.dumps(asdict(journal), sort_keys=True, separators=(",", ":")).encode("ascii")
+    return canonical(asdict(journal))
 
 
 def decode_journal(content: bytes) -> Journal:

@@ -11,12 +11,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from blindfit.errors import IntegrityError, KeyStateError, NotFoundError, UnavailableError
-from blindfit.files import sync_folder, write_atomic
-from blindfit.strict_json import loads_strict
+from blindfit.errors import (
+    AccessError,
+    BlindfitError,
+    IntegrityError,
+    KeyStateError,
+    NotFoundError,
+    UnavailableError,
+)
+from blindfit.files import sweep_temporary, sync_folder, write_atomic
+from blindfit.strict_json import canonical, loads_strict
 from keys.journal import PURPOSE, Journal, decode_journal, encode_journal
 from keys.lock import exclusive
-from keys.private import read_private, require_private_folder
+from keys.private import read_private, refuse_shared_folder, require_private_folder
 from keys.store import KeyStore
 from keys.unlocked_store import UnlockedStore
 
@@ -33,11 +40,25 @@ class Journals:
         self._folder = store.root / "rotations"
 
     def all(self) -> list[Journal]:
-        """Every rotation that is not over, oldest first; raises `IntegrityError`."""
-        found = [self._read(path) for path in self._folder.glob(f"[0-9a-f]*{_ENDING}")]
+        """Every rotation that is not over, oldest first; raises `IntegrityError`, `AccessError`."""
+        found = [self._read(path) for path in self._paths()]
         return sorted(
             (journal for journal in found if journal), key=lambda journal: journal.started
         )
+
+    def damaged(self) -> list[BlindfitError]:
+        """Why files are no journals of this store, or may not be read; each names its file."""
+        errors: list[BlindfitError] = []
+        try:
+            paths = sorted(self._paths())
+        except AccessError as error:
+            return [error]
+        for path in paths:
+            try:
+                self._read(path)
+            except (IntegrityError, AccessError) as error:
+                errors.append(error)
+        return errors
 
     def find(self, rotation_id: str) -> Journal:
         """The journal with this id or unique beginning of it; raises `NotFoundError`."""
@@ -111,15 +132,12 @@ class Journals:
 
     def _checked(self, path: Path, content: bytes) -> Journal:
         try:
-            document = loads_strict(content[:_MAX_BYTES])
-            signature = bytes.fromhex(document["signature"])
-            signed = json.dumps(document["journal"], sort_keys=True, separators=(",", ":")).encode()
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            journal = self._signed(content)
+        except (IntegrityError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise IntegrityError(
-                f"{path} is damaged: {error}", hint="remove it, and rotate again"
+                f"{path} is damaged: {error}",
+                hint="move it away, and rotate again; until then no rotation can go on",
             ) from error
-        self._store.require_signed(signed, signature, PURPOSE)
-        journal = decode_journal(signed)
         if path.stem != journal.rotation_id:
             raise IntegrityError(
                 f"{path} holds the journal of rotation {journal.rotation_id}",
@@ -127,12 +145,22 @@ class Journals:
             )
         return journal
 
+    def _signed(self, content: bytes) -> Journal:
+        document = loads_strict(content[:_MAX_BYTES])
+        signature = bytes.fromhex(document["signature"])
+        signed = canonical(document["journal"])
+        self._store.require_signed(signed, signature, PURPOSE)
+        return decode_journal(signed)
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with exclusive(require_private_folder(self._folder) / "lock"):
-            for path in self._folder.glob(".*.tmp"):
-                path.unlink()  # written under this lock only, so its writer is dead
+            sweep_temporary(self._folder)
             yield
+
+    def _paths(self) -> Iterator[Path]:
+        refuse_shared_folder(self._folder)
+        return self._folder.glob(f"[0-9a-f]*{_ENDING}")
 
     def _path(self, rotation_id: str) -> Path:
         return self._folder / f"{rotation_id}{_ENDING}"

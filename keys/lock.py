@@ -10,15 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from blindfit.errors import UnavailableError
-from blindfit.files import PRIVATE
+from keys.private import open_lock_file
 
 _POLL = 0.02  # seconds
 
 
 @contextmanager
 def exclusive(path: Path, *, timeout: float = 30.0) -> Iterator[None]:
-    """Hold the lock file ``path``; raises `UnavailableError` after ``timeout`` seconds."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+    """Hold the lock file ``path``.
+
+    Raises `UnavailableError` after ``timeout`` seconds, `AccessError` if it is no file.
+    """
+    descriptor = open_lock_file(path)
     try:
         _wait(descriptor, path, time.monotonic() + timeout)
         yield

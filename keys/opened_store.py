@@ -18,7 +18,7 @@ from keys.audit import Event
 from keys.changes import describe_changes
 from keys.inventory import Inventory, KeyRecord
 from keys.recovery import RecoveryRecipient
-from keys.resealing import Resealing
+from keys.resealing import Resealing, all_open
 from keys.sealed_files import KeptStanza
 from keys.signatures import PrivateKey, sign
 from keys.stanzas import Lock, Opener, Recipient
@@ -98,20 +98,17 @@ class OpenedStore(Unshared, KeyStore):
 
     def _change_recipients(self, recipients: Mapping[str, str]) -> None:
         self._lock()
-        self._resealing().require_all_open()
-        self._commit(lambda old: replace(old, recipients=recipients, resealing=True))
-        self._finish_resealing()
-
-    def _resealing(self) -> Resealing:
-        return Resealing(self._files, self._kept(), self._opener)
+        with all_open(self._files, self._kept(), self._opener) as resealing:
+            self._commit(lambda old: replace(old, recipients=recipients, resealing=True))
+            self._finish_resealing(resealing)
 
     def _kept(self) -> list[KeyRecord]:
         return [record for record in self.records() if record.state is not KeyState.DESTROYED]
 
-    def _finish_resealing(self) -> None:
+    def _finish_resealing(self, resealing: Resealing) -> None:
         """Files before ``store.json``: whoever opens the store by it opens every keyset too."""
         recovery = self._recovery()
-        self._resealing().seal_for([self._lock(), *recovery])
+        resealing.seal_for([self._lock(), *recovery])
         self._write_store_file(KeptStanza(self._file.lock))
         self._commit(lambda old: replace(old, resealing=False), {"event": "resealed"})
 

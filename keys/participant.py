@@ -20,7 +20,10 @@ _PRIVATE, _PUBLIC = "participant.key", "participant.pub"
 
 
 def ensure_participant_key(home: Path) -> str:
-    """The public key in OpenSSH's form (one line); the pair is made if it is not there."""
+    """The public key in OpenSSH's form (one line); the pair is made if it is not there.
+
+    The caller holds `keys.identity_lock.changing_identity`.
+    """
     folder = private_folder(identity_folder(home))
     if not (folder / _PRIVATE).exists():
         write_exclusive(folder / _PRIVATE, _new_private_key())

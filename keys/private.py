@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -10,7 +11,7 @@ from typing import BinaryIO
 
 from blindfit import core_dumps
 from blindfit.errors import AccessError
-from blindfit.files import private_folder
+from blindfit.files import PRIVATE, private_folder
 
 _OTHERS = 0o077
 _PR_SET_DUMPABLE = 4
@@ -22,14 +23,13 @@ def open_private(path: Path) -> BinaryIO:
     The checks are made on what was opened, so that it cannot be exchanged in between. Raises
     `AccessError` if others may use it, FileNotFoundError if it is not there.
     """
-    _refuse_link(path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    file = _open_regular(path)
     try:
-        _require_private(path, os.fstat(descriptor))
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
+        _require_private(path, os.fstat(file.fileno()))
+    except AccessError:
+        file.close()
         raise
+    return file
 
 
 def read_private(path: Path) -> bytes:
@@ -38,12 +38,45 @@ def read_private(path: Path) -> bytes:
         return file.read()
 
 
+def read_public(path: Path) -> bytes:
+    """The bytes of a file that others may read; anything but a file is refused (`AccessError`)."""
+    with _open_regular(path) as file:
+        return file.read()
+
+
 def require_private_folder(path: Path) -> Path:
     """``path`` as a folder of mode 0700, made if it is not there; raises `AccessError`."""
-    _refuse_link(path)
+    refuse_shared_folder(path)
     private_folder(path)
-    _require_private(path, path.lstat())
     return path
+
+
+def refuse_shared_folder(path: Path) -> None:
+    """Raises `AccessError` if ``path`` is there and not a folder that only its owner may use."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    _refuse_link(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise AccessError(f"{path} is not a folder", hint="move it away: somebody put it there")
+    _require_private(path, status)
+
+
+def open_lock_file(path: Path, *, create: bool = True) -> int:
+    """A descriptor of a file to lock.
+
+    Raises `AccessError` for a link or a folder, FileNotFoundError if it is not there.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | (os.O_CREAT if create else 0), PRIVATE)
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.EISDIR}:
+            raise
+        raise AccessError(
+            f"{path} is not a file to lock", hint="remove it: somebody put a link or a folder there"
+        ) from error
 
 
 def disable_core_dumps() -> None:
@@ -68,6 +101,16 @@ def _mark_not_dumpable() -> None:
         )
 
 
+def _open_regular(path: Path) -> BinaryIO:
+    _refuse_link(path)
+    # A named pipe would let its reader wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise AccessError(f"{path} is not a regular file", hint="put the real file there")
+
+
 def _refuse_link(path: Path) -> None:
     if path.is_symlink():
         raise AccessError(
@@ -85,4 +128,12 @@ def _require_private(path: Path, status: os.stat_result) -> None:
         )
 
 
-__all__ = ["disable_core_dumps", "open_private", "read_private", "require_private_folder"]
+__all__ = [
+    "disable_core_dumps",
+    "open_lock_file",
+    "open_private",
+    "read_private",
+    "read_public",
+    "refuse_shared_folder",
+    "require_private_folder",
+]

@@ -41,6 +41,12 @@ class RecoveryRecipient:
     @classmethod
     def parse(cls, text: str) -> Self:
         """The recipient from its text; raises `InputError` for a typing error or a weak key."""
+        if text.strip().lower().startswith(_PRIVATE_PREFIX):
+            raise InputError(
+                "this is the SECRET recovery key; what is needed is its public text",
+                hint="make another with `blindfit-keys recipients new FILE`: this one may be in "
+                "your shell's history now",
+            )
         recipient = cls(decode_key(_PUBLIC_PREFIX, text.strip()))
         recipient.wrap(bytes(DATA_KEY_BYTES))  # refuses a point of small order here and not later
         return recipient
@@ -150,7 +156,8 @@ def _suite() -> Suite:
 def _refused() -> PassphraseError:
     return PassphraseError(
         "this recovery key does not open the keys",
-        hint="`blindfit-keys recipients list` names those that do; use the file of one of them",
+        hint="use the file of a recipient that it was sealed for; where there are keys, "
+        "`blindfit-keys recipients list` names them",
     )
 
 

@@ -22,12 +22,13 @@ from blindfit.strict_json import loads_strict
 from keys.credentials import Credentials, issued_credentials, new_private_key, private_key_pem
 from keys.identity import identity_folder, load_identity
 from keys.private import read_private
+from keys.wiping import Unshared
 
 _FILE = "renewal.json"
 
 
 @dataclass(frozen=True, repr=False)
-class Renewal:
+class Renewal(Unshared):
     """How far a renewal is; ``certificate_pem`` is empty until the server has issued it."""
 
     started: str
@@ -72,14 +73,26 @@ def pending_renewal(home: Path) -> Renewal | None:
     """The renewal that was stopped, if there is one; raises `IntegrityError`."""
     path = _path(home)
     try:
-        return Renewal(**loads_strict(read_private(path)))
+        renewal = _decoded(read_private(path))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    if renewal is None:
         raise IntegrityError(
-            f"{path} is damaged: {error}",
+            f"{path} is damaged",
             hint="remove it, and run `blindfit-keys rotate --identity` again",
-        ) from error
+        )
+    return renewal
+
+
+def _decoded(content: bytes) -> Renewal | None:
+    """None if it is none: the error of a reader of JSON would keep the private key's text."""
+    try:
+        document = loads_strict(content)
+        if all(isinstance(text, str) and text.isascii() for text in document.values()):
+            return Renewal(**document)
+    except (ValueError, TypeError, AttributeError):
+        pass
+    return None
 
 
 def save_renewal(home: Path, renewal: Renewal) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 
 from blindfit.errors import IntegrityError, KeyStateError, SealError
 from blindfit.files import private_folder, sync_folder, write_exclusive
+from blindfit.signing import fingerprint
 from keys.audit import AuditLog, Event
 from keys.backup_header import BACKUP, decode_header
 from keys.backup_members import Member, MemberReader
@@ -41,17 +42,21 @@ _STAGING: Final = ".keys.restore-"
 _KEY_ID_BYTES: Final = 32
 
 
-def restore_backup(home: Path, file: BinaryIO, opener: Opener, lock: Lock) -> UnlockedStore:
+def restore_backup(
+    home: Path, file: BinaryIO, opener: Opener, lock: Lock, *, confirm: Callable[[str], None]
+) -> UnlockedStore:
     """Make the store of ``home`` from a backup that ``opener`` opens; ``lock`` locks it.
 
-    States are as they were. Raises `KeyStateError` if there are keys, `PassphraseError` if the
-    backup was not made for ``opener``, `SealError` or `IntegrityError` if it is damaged.
+    States are as they were. ``confirm`` is told the store's fingerprint, and raises if it is not
+    the user's own: anybody can make a backup for a recovery key. Raises `KeyStateError` if there
+    are keys, `PassphraseError` if the backup was not made for ``opener``, `SealError` or
+    `IntegrityError` if it is damaged.
     """
     root = home / "keys"
     require_no_keys(root)
     private_folder(home)
     with exclusive(home / ".restore.lock"), _staging(home) as staging:
-        _read(file, opener, staging, lock)
+        _read(file, opener, staging, lock, confirm)
         _move(staging, root)
     return KeyStore(root).unlock(lock)
 
@@ -79,8 +84,10 @@ def _staging(home: Path) -> Iterator[Path]:
 
 
 def _move(staging: Path, root: Path) -> None:
-    """Give the new store its name, unless somebody has made one there meanwhile."""
-    sync_folder(staging)
+    """Give the new store its name, unless somebody has made one there meanwhile.
+
+    Everything in it is on the disk already: each file's writer sees to that.
+    """
     with exclusive(require_private_folder(root) / "lock"):
         require_no_keys(root)
         shutil.rmtree(root)
@@ -88,13 +95,16 @@ def _move(staging: Path, root: Path) -> None:
     sync_folder(root.parent)
 
 
-def _read(file: BinaryIO, opener: Opener, staging: Path, lock: Lock) -> None:
+def _read(
+    file: BinaryIO, opener: Opener, staging: Path, lock: Lock, confirm: Callable[[str], None]
+) -> None:
     envelope = read_envelope(file, BACKUP)
     store_key = bytes.fromhex(decode_header(envelope.header).store)
     with (
         wiped(unwrap_envelope(envelope, opener)) as data_key,
         wiped(BACKUP.derive_key(data_key, "payload")) as key,
     ):
+        confirm(fingerprint(store_key))
         members = MemberReader(read_chunks(file, key, envelope.context))
         with wiped(members.read(Member.SECRETS)) as store_secrets:
             _build(staging, members, store_secrets, store_key, lock)
@@ -141,7 +151,7 @@ def _restore_audit(staging: Path, content: bytes, inventory: Inventory) -> str:
     write_exclusive(path, content)
     event: Event = {"event": "restored", "generation": inventory.generation + 1}
     log = AuditLog(path)
-    log.verify(inventory.audit_head)
+    log.entries(inventory.audit_head)  # a log that was changed is refused, not set aside
     return log.append([event], after=inventory.audit_head)
 
 
@@ -155,10 +165,9 @@ def _restore_keyset(
     """A sealed file, checked whole by its data key and sealed for those who shall open it now."""
     with files.replacing(key_id) as target:
         members.copy(Member.KEYSET, target)
-    opener = files.opener_of(key_id, data_key)
-    with files.open(key_id, opener):
+    with files.open(key_id, files.opener_of(key_id, data_key)):
         pass
-    files.reseal(key_id, opener, recipients)
+    files.reseal(key_id, data_key, recipients)
 
 
 def _require_complete(inventory: Inventory, key_ids: set[str]) -> None:

@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from blindfit.errors import KeyStateError, NotFoundError
 from keys.journal import Journal, Kind, new_journal
 from keys.journals import Journals
-from keys.means import KeyServer, Means, Report, RowCipher, open_cipher, server_state
+from keys.means import KeyServer, Means, Report, server_state
 from keys.rotation_handover import revoke_on_server
 from keys.rotation_run import Run
-from keys.rotation_steps import STEPS, discard_new_key, is_activated, run_steps
+from keys.rotation_steps import discard_new_key, is_activated, run_steps
 from keys.states import KeyState
 from keys.store import KeyRecord, KeyStore
 from keys.unlocked_store import UnlockedStore
-
-if TYPE_CHECKING:
-    pass
+from keys.without_key import advise
 
 GRACE: Final = timedelta(hours=1)
 
@@ -49,10 +47,8 @@ def rotate(means: Means, report: Report = lambda _: None, *, grace: timedelta = 
     the model has no key yet, `KeyStateError` if another process is rotating.
     """
     if means.store.primary(means.model) is None:
-        raise NotFoundError(
-            f"{means.model} has no key yet",
-            hint=f"run `blindfit-keys create --model {means.model}`",
-        )
+        advice = advise(means.store, means.model)
+        raise NotFoundError(advice.what, hint=advice.hint)
     return _change_keys(
         means,
         report,
@@ -172,17 +168,11 @@ def models_of(store: KeyStore, key_id: str) -> tuple[str, ...]:
 
 __all__ = [
     "GRACE",
-    "STEPS",
-    "KeyServer",
-    "Means",
-    "Report",
     "Rotated",
-    "RowCipher",
     "abort",
     "create_key",
     "is_due",
     "models_of",
-    "open_cipher",
     "replace_compromised",
     "resume",
     "revoke",

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
-from blindfit.errors import KeyNotUploadedError
+from blindfit.errors import KeyNotUploadedError, KeyStateError
+from keys.destruction import DEFAULT_DELAY, after
 from keys.in_use import wait_until_unused
 from keys.journal import now_text
 from keys.means import KeyServer, server_active
 from keys.rotation_run import Run
 from keys.states import KeyState
-
-DESTROYED_AFTER: Final = timedelta(days=30)
 
 
 def activate(run: Run) -> None:
@@ -29,9 +27,23 @@ def activate(run: Run) -> None:
 
 
 def promote(run: Run) -> None:
-    """What is encrypted from now on is encrypted for the new key; the old one only decrypts."""
+    """What is encrypted from now on is encrypted for the new key; the old one only decrypts.
+
+    Raises `KeyStateError` if the new key was suspended meanwhile: only a person lifts that.
+    """
+    _require_not_suspended(run)
     for model in run.journal.models:
         run.means.store.promote(model, run.new_key_id)
+
+
+def _require_not_suspended(run: Run) -> None:
+    key_id = run.new_key_id
+    if run.means.store.record(key_id).state is KeyState.SUSPENDED:
+        raise KeyStateError(
+            f"key {key_id[:12]} was suspended while its rotation stood still",
+            hint=f"run `blindfit-keys suspend {key_id[:12]} --lift` if it may be used",
+            details={"key_id": key_id},
+        )
 
 
 def drain(run: Run) -> None:
@@ -61,7 +73,7 @@ def schedule_destruction(run: Run) -> None:
     """The old secret is kept for results that were stored encrypted; then it goes."""
     old, store = run.journal.old_key_id, run.means.store
     if old is not None and store.record(old).state is KeyState.DEACTIVATED:
-        store.schedule_destruction(old, datetime.now(UTC) + DESTROYED_AFTER)
+        store.schedule_destruction(old, after(DEFAULT_DELAY))
 
 
 def revoke_on_server(server: KeyServer, key_id: str) -> None:
@@ -85,7 +97,6 @@ def _waiting(run: Run, seconds: int) -> str:
 
 
 __all__ = [
-    "DESTROYED_AFTER",
     "activate",
     "drain",
     "promote",

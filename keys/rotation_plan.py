@@ -8,13 +8,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from blindfit.errors import LimitError, NotFoundError
+from blindfit.wire_types import REFUSED
+from keys.destruction import DEFAULT_DELAY
 from keys.journal import Kind
 from keys.journals import Journals
 from keys.means import KeyServer, audit_bundle, server_active
 from keys.rotation import models_of
-from keys.rotation_handover import DESTROYED_AFTER
-from keys.rotation_steps import STEPS, next_step
+from keys.rotation_steps import STEPS, next_steps
 from keys.store import KeyStore
+from keys.without_key import advise
 
 if TYPE_CHECKING:
     from blindfit.bundle import Bundle
@@ -44,10 +46,8 @@ def plan_rotation(server: KeyServer, store: KeyStore, bundle: Bundle, grace: tim
     """
     manifest = bundle.manifest
     if store.primary(manifest.model) is None:
-        raise NotFoundError(
-            f"{manifest.model} has no key yet",
-            hint=f"run `blindfit-keys create --model {manifest.model}`",
-        )
+        advice = advise(store, manifest.model)
+        raise NotFoundError(advice.what, hint=advice.hint)
     audit_bundle(bundle)
     params_id = manifest.circuit.params_id
     journal, old = Journals(store).of(params_id), store.active(params_id)
@@ -60,15 +60,15 @@ def plan_rotation(server: KeyServer, store: KeyStore, bundle: Bundle, grace: tim
         old_key_id=old.key_id if old else None,
         resumes=journal.rotation_id if journal else None,
         evaluation_bytes=size,
-        held=sum(key.state not in {"REVOKED", "DELETED"} for key in server.list_keys()),
-        steps=(next_step(journal),) if journal else _told(grace),
+        held=sum(key.state not in REFUSED for key in server.list_keys()),
+        steps=next_steps(journal) if journal else _told(grace),
     )
 
 
 def _told(grace: timedelta) -> tuple[str, ...]:
     extra = {
         "drain": f" (at most {grace})",
-        "schedule": f" ({DESTROYED_AFTER.days} days later)",
+        "schedule": f" ({DEFAULT_DELAY.days} days later)",
     }
     return tuple(step.description + extra.get(step.name, "") for step in STEPS[Kind.ROTATE])
 

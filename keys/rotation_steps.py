@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from blindfit.errors import IntegrityError
-from keys import rotation_birth as birth
+from blindfit.errors import IntegrityError, KeyStateError
+from blindfit.wire_types import REFUSED
 from keys import rotation_handover as handover
+from keys import rotation_new_key as new_key
 from keys import rotation_proof as proof
 from keys.journal import Journal, Kind
 from keys.means import KeyServer
@@ -33,14 +34,14 @@ class Step:
     act: Callable[[Run], None]
 
 
-_VERIFY: Final = Step("verify", "verifying the bundle and the 128-bit floor", birth.verify)
+_VERIFY: Final = Step("verify", "verifying the bundle and the 128-bit floor", new_key.verify)
 _UPLOAD: Final = Step("upload", "uploading the evaluation keys", proof.upload)
 _ACTIVATE: Final = Step("activate", "activating on the server", handover.activate)
 _NEW_KEY: Final = (
     _VERIFY,
-    Step("generate", "generating keys", birth.generate),
-    Step("check", "checking that the keys are new", birth.check_new),
-    Step("seal", "sealing and reading back", birth.seal),
+    Step("generate", "generating keys", new_key.generate),
+    Step("check", "checking that the keys are new", new_key.check_new),
+    Step("seal", "sealing and reading back", new_key.seal),
     _UPLOAD,
     Step("stage", "checking that the server has them", proof.check_staged),
     Step("prove", "proving the key by an encrypted round trip", proof.prove),
@@ -61,6 +62,8 @@ STEPS: Final[Mapping[Kind, tuple[Step, ...]]] = MappingProxyType(
         Kind.COMPROMISE: _NEW_KEY,
     }
 )
+# Of a key in these states (None: it was never stored) nobody needs what the server has.
+_GIVEN_UP: Final = (None, KeyState.PRE_ACTIVE, KeyState.COMPROMISED, KeyState.DESTROYED)
 
 
 def run_steps(run: Run) -> None:
@@ -75,11 +78,10 @@ def run_steps(run: Run) -> None:
     run.journals.remove(run.journal)
 
 
-def next_step(journal: Journal) -> str:
-    """What comes next, for a person."""
-    steps = STEPS[journal.kind]
-    position = _position(journal)
-    return steps[position].description if position < len(steps) else "removing the journal"
+def next_steps(journal: Journal) -> tuple[str, ...]:
+    """What is still to be done, for a person."""
+    left = STEPS[journal.kind][_position(journal) :]
+    return tuple(step.description for step in left) or ("removing the journal",)
 
 
 def is_activated(journal: Journal) -> bool:
@@ -118,7 +120,7 @@ def _may_go_on(run: Run) -> bool:
     if key_id is None or not run.is_stored(key_id):
         return False
     state = run.means.store.record(key_id).state
-    return state is KeyState.PRE_ACTIVE and run.server_state(key_id) not in {"REVOKED", "DELETED"}
+    return state is KeyState.PRE_ACTIVE and run.server_state(key_id) not in REFUSED
 
 
 def _begin_again(run: Run) -> None:
@@ -127,14 +129,29 @@ def _begin_again(run: Run) -> None:
 
 
 def discard_new_key(server: KeyServer, store: UnlockedStore, journal: Journal) -> None:
-    """Give up a new key that nobody has used: refused by the server first, then destroyed here."""
+    """Give up a new key that nobody has used: refused by the server first, then destroyed here.
+
+    Raises `KeyStateError` for a key that has been used: the journal is of a rotation that is over.
+    """
     key_id = journal.new_key_id
     if key_id is None:
         return
+    state = next((r.state for r in store.records() if r.key_id == key_id), None)
+    if state not in _GIVEN_UP:
+        raise _over(store, journal)
     handover.revoke_on_server(server, key_id)
-    for record in store.records():
-        if record.key_id == key_id and record.state is KeyState.PRE_ACTIVE:
-            store.destroy(key_id)
+    if state is KeyState.PRE_ACTIVE:
+        store.destroy(key_id)
 
 
-__all__ = ["STEPS", "Step", "discard_new_key", "is_activated", "next_step", "run_steps"]
+def _over(store: UnlockedStore, journal: Journal) -> KeyStateError:
+    # A signed journal that somebody kept and put back would have the server refuse a key in use.
+    path = store.root / "rotations" / f"{journal.rotation_id}.json"
+    return KeyStateError(
+        f"rotation {journal.rotation_id} is over: its new key has been used",
+        hint=f"somebody or something put its journal back: remove {path}",
+        details={"key_id": str(journal.new_key_id)},
+    )
+
+
+__all__ = ["STEPS", "Step", "discard_new_key", "is_activated", "next_steps", "run_steps"]

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,14 +17,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from blindfit.errors import KeyStateError, SealError
-from blindfit.files import PRIVATE, sync_folder
+from blindfit.files import PRIVATE, sweep_temporary, sync_folder
 from keys.description import KeysetDescription
 from keys.envelope import KEYSET, read_envelope
 from keys.keyset import Keyset
-from keys.private import open_private, require_private_folder
+from keys.private import open_private, refuse_shared_folder, require_private_folder
 from keys.seal import open_data_key, read_description, rewrap, seal, unseal
 from keys.stanzas import Opener, Recipient, Stanza
-from keys.wiping import Unshared, wiped
+from keys.wiping import Unshared, wipe, wiped
 
 _NAME = re.compile(r"([0-9a-f]{64})\.keyset")
 _ENDING = ".keyset"
@@ -67,39 +68,35 @@ class SealedFiles:
 
     def commitment(self, key_id: str, opener: Opener) -> str:
         """What only this file's data key gives, in hex; nothing about the data key follows."""
-        with (
-            wiped(self.data_key(key_id, opener)) as data_key,
-            wiped(KEYSET.derive_key(data_key, "commitment")) as commitment,
-        ):
-            return commitment.hex()
+        with wiped(self.data_key(key_id, opener)) as data_key:
+            return _commitment(data_key)
 
-    def require_same(self, key_id: str, opener: Opener, commitment: str) -> None:
-        """Raises `SealError` unless the file is the one that was sealed here.
+    def committed_data_key(self, key_id: str, opener: Opener, commitment: str) -> bytearray:
+        """The data key, to be wiped; raises `SealError` unless the file was sealed here.
 
         Whoever knows a passphrase's secret sealed the file, but anybody can seal for a recovery
         recipient (HPKE's base mode, RFC 9180 §9.1): a file that a recovery key opens could hold
         secret keys that somebody else knows.
         """
-        if self.commitment(key_id, opener) != commitment:
+        data_key = self.data_key(key_id, opener)
+        if _commitment(data_key) != commitment:
+            wipe(data_key)
             raise SealError(
                 f"the file of key {key_id[:12]} is not the one that was sealed here",
                 hint="somebody exchanged it: restore it from a backup",
             )
+        return data_key
 
-    def reseal(self, key_id: str, opener: Opener, recipients: Sequence[Recipient]) -> None:
+    def reseal(self, key_id: str, data_key: bytearray, recipients: Sequence[Recipient]) -> None:
         """Seal the file for ``recipients`` instead; its payload is copied as it is."""
-        with (
-            wiped(self.data_key(key_id, opener)) as data_key,
-            self.read(key_id) as source,
-            self.replacing(key_id) as target,
-        ):
+        with self.read(key_id) as source, self.replacing(key_id) as target:
             rewrap(source, target, data_key, recipients)
 
-    def admit(self, key_id: str, opener: Opener, recipient: Recipient) -> None:
+    def admit(self, key_id: str, data_key: bytearray, recipient: Recipient) -> None:
         """Seal the file for ``recipient`` too; whoever could open it before still can."""
         with self.read(key_id) as source:
             kept = [KeptStanza(stanza) for stanza in read_envelope(source, KEYSET).stanzas]
-        self.reseal(key_id, opener, [*kept, recipient])
+        self.reseal(key_id, data_key, [*kept, recipient])
 
     def opener_of(self, key_id: str, data_key: bytearray) -> Opener:
         """What opens the file by its data key, whoever it was sealed for."""
@@ -113,13 +110,15 @@ class SealedFiles:
 
     def read(self, key_id: str) -> BinaryIO:
         """The sealed file; raises `SealError` if it is missing, `AccessError`."""
+        refuse_shared_folder(self._folder)
         try:
             return open_private(self._path(key_id))
         except FileNotFoundError as error:
             raise SealError(f"the file of key {key_id[:12]} is missing in the store") from error
 
     def key_ids(self) -> set[str]:
-        """The keysets that have a file."""
+        """The keysets that have a file; raises `AccessError` if others may use the folder."""
+        refuse_shared_folder(self._folder)
         names = (_NAME.fullmatch(path.name) for path in self._folder.glob(f"*{_ENDING}"))
         return {name[1] for name in names if name}
 
@@ -128,20 +127,23 @@ class SealedFiles:
         return sorted(self._folder.glob(f".*{_TEMPORARY}"))
 
     def erase(self, key_id: str) -> None:
-        """Overwrite and remove the file, if it is there.
+        """Overwrite and remove the file, if it is there; a folder in its place stays.
 
         Overwriting is best effort only: journals, snapshots and flash memory may keep old blocks.
         """
         path = self._path(key_id)
         with contextlib.suppress(FileNotFoundError):
-            _overwrite(path)
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode):
+                return
+            if stat.S_ISREG(mode):
+                _overwrite(path)
             path.unlink()
             sync_folder(self._folder)
 
     def sweep(self) -> None:
         """Remove what writers left that died; nobody may be writing."""
-        for path in self.leftovers():
-            path.unlink()
+        sweep_temporary(self._folder)
 
     @contextmanager
     def replacing(self, key_id: str) -> Iterator[BinaryIO]:
@@ -187,6 +189,11 @@ class _DataKey(Unshared):
         return bytearray(self.data_key)
 
 
+def _commitment(data_key: bytearray) -> str:
+    with wiped(KEYSET.derive_key(data_key, "commitment")) as commitment:
+        return commitment.hex()
+
+
 def _create(path: Path) -> BinaryIO:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, PRIVATE), "wb")
@@ -200,7 +207,9 @@ def _flush(file: BinaryIO) -> None:
 def _overwrite(path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "wb") as file:
-        remaining = os.fstat(file.fileno()).st_size
+        status = os.fstat(file.fileno())
+        # What has another name too may be any file of the user's.
+        remaining = status.st_size if status.st_nlink == 1 else 0
         while remaining > 0:
             remaining -= file.write(_BLOCK[:remaining])
         _flush(file)

@@ -9,6 +9,7 @@ from keys.journal import Kind
 from keys.journals import Journals
 from keys.store import KeyRecord, KeyStore
 from keys.unlocked_store import UnlockedStore
+from keys.without_key import suspended_key
 
 if TYPE_CHECKING:
     from blindfit.bundle import Bundle
@@ -35,7 +36,10 @@ def share_key(
     if params_of is not None:
         _require_fit(bundle, store.primary(params_of), params_of)
     shared = store.active(params_id)
-    return shared and store.promote(model, shared.key_id)
+    if shared is None:
+        _require_none_suspended(store, model, params_id)
+        return None
+    return store.promote(model, shared.key_id)
 
 
 def _was_begun(store: KeyStore, bundle: Bundle) -> bool:
@@ -45,6 +49,18 @@ def _was_begun(store: KeyStore, bundle: Bundle) -> bool:
         and journal.kind is Kind.CREATE
         and bundle.manifest.model in journal.models
     )
+
+
+def _require_none_suspended(store: KeyStore, model: str, params_id: str) -> None:
+    # The server has one active key of these parameters: a new one would retire the one set aside.
+    aside = suspended_key(store, params_id)
+    if aside is not None:
+        key = aside.key_id[:12]
+        raise KeyStateError(
+            f"key {key} of the same parameters is SUSPENDED; a new one would replace it for good",
+            hint=f"run `blindfit-keys suspend {key} --lift` to use it for {model}, or "
+            f"`blindfit-keys revoke {key}` first",
+        )
 
 
 def _require_fit(bundle: Bundle, key: KeyRecord | None, params_of: str) -> None:

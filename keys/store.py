@@ -136,6 +136,29 @@ class KeyStore:
         """Raises `IntegrityError` unless this store signed ``content`` for ``purpose``."""
         require_signature(self._public_key(), content, signature, purpose)
 
+    def require_agreement(self) -> None:
+        """Raises `IntegrityError` if ``store.json`` and the manifest name other recipients.
+
+        An old manifest that somebody put back would bring a removed recipient back.
+        """
+        if self.exists:
+            with self._locked():
+                self._require_agreement()
+
+    def _require_agreement(self) -> None:
+        from keys.recovery import RecoveryRecipient
+
+        inventory = self._inventory()
+        named = {RecoveryRecipient.parse(t).public.hex() for t in inventory.recipients.values()}
+        sealed = {str(stanza.get("recipient")) for stanza in self._store_file().recovery}
+        # While recipients change, the manifest is the first and store.json the last to know.
+        if named != sealed and not inventory.resealing:
+            raise IntegrityError(
+                "the manifest and store.json name different recovery recipients",
+                hint="somebody put one of the two back to an earlier copy: move the folder "
+                f"{self._root} away, and run `blindfit-keys restore BACKUP`",
+            )
+
     def _locked(self) -> AbstractContextManager[None]:
         return exclusive(require_private_folder(self._root) / "lock")
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from blindfit.errors import AccessError, IntegrityError, SealError
-from blindfit.strict_json import loads_strict
+from blindfit.strict_json import canonical, loads_strict
 from keys.signatures import PrivateKey, public_bytes, require_signature, sign
 from keys.stanzas import Opener, Recipient, Stanza
 
@@ -49,7 +49,7 @@ def lock_seed(seed: bytearray, lock: Recipient, recovery: Iterable[Recipient]) -
         "lock": dict(lock.wrap(seed)),
         "recovery": [dict(recipient.wrap(seed)) for recipient in recovery],
     }
-    document["signature"] = sign(key, _canonical(document), _PURPOSE).hex()
+    document["signature"] = sign(key, canonical(document), _PURPOSE).hex()
     return json.dumps(document, indent=1, sort_keys=True).encode()
 
 
@@ -61,7 +61,7 @@ def decode_store_file(content: bytes) -> StoreFile:
             raise ValueError("its members or its version are not known")
         signature = bytes.fromhex(document.pop("signature"))
         public_key = bytes.fromhex(document["public_key"])
-        require_signature(public_key, _canonical(document), signature, _PURPOSE)
+        require_signature(public_key, canonical(document), signature, _PURPOSE)
         stanzas = [document["lock"], *document["recovery"]]
         if not all(isinstance(stanza, dict) for stanza in stanzas):
             raise ValueError("a stanza is not an object")
@@ -101,10 +101,6 @@ def _unwrap(file: StoreFile, opener: Opener) -> bytearray:
         f"the key store is not locked by {opener.kind} but by {file.lock_kind}",
         hint="run `blindfit-keys recipients list` to see what opens it",
     )
-
-
-def _canonical(document: Any) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 __all__ = ["SEED_BYTES", "StoreFile", "decode_store_file", "lock_seed", "open_seed"]

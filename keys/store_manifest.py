@@ -8,14 +8,13 @@ head of the audit log.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
 from blindfit.errors import IntegrityError
-from blindfit.strict_json import loads_strict
+from blindfit.strict_json import canonical, loads_strict
 from keys.inventory import Inventory, KeyRecord
 from keys.signatures import PrivateKey, require_signature, sign
 from keys.states import KeyState
@@ -37,8 +36,8 @@ def encode_manifest(inventory: Inventory, key: PrivateKey) -> bytes:
         "recipients": dict(inventory.recipients),
         "resealing": inventory.resealing,
     }
-    signature = sign(key, _canonical(document), _PURPOSE).hex()
-    return _canonical({"signed": document, "signature": signature}) + b"\n"
+    signature = sign(key, canonical(document), _PURPOSE).hex()
+    return canonical({"signed": document, "signature": signature}) + b"\n"
 
 
 def decode_manifest(content: bytes, public_key: bytes) -> Inventory:
@@ -48,7 +47,7 @@ def decode_manifest(content: bytes, public_key: bytes) -> Inventory:
         document, signature = outer["signed"], bytes.fromhex(outer["signature"])
         if set(outer) != {"signed", "signature"}:
             raise ValueError("it has members that are not signed")
-        require_signature(public_key, _canonical(document), signature, _PURPOSE)
+        require_signature(public_key, canonical(document), signature, _PURPOSE)
         return _inventory(document)
     except IntegrityError as error:
         raise _damaged("its signature is wrong") from error
@@ -61,10 +60,6 @@ def _damaged(reason: str) -> IntegrityError:
         f"the key store's manifest is damaged: {reason}",
         hint="the sealed keysets are untouched; put keys/manifest.json back from a backup",
     )
-
-
-def _canonical(document: Any) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def _inventory(document: Any) -> Inventory:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from blindfit.errors import AccessError, NotFoundError, SealError
+from blindfit.errors import AccessError, InputError, NotFoundError, SealError
+from blindfit.files import sweep_temporary
 from keys.backup import Snapshot, write_backup
 from keys.destruction import format_moment
 from keys.inventory import Inventory, KeyRecord
@@ -17,23 +18,25 @@ from keys.keyset import Keyset
 from keys.opened_store import OpenedStore
 from keys.private import read_private
 from keys.recovery import RecoveryRecipient
-from keys.resealing import require_new_name
+from keys.resealing import all_open, require_new_name, those_that_open
 from keys.stanzas import Lock, Opener, Recipient
 from keys.states import KeyState, require_secret
 from keys.store import AUDIT_FILE, MANIFEST_FILE
+from keys.wiping import wiped
 
 
 class UnlockedStore(OpenedStore):
     """The store in ``root``, opened by ``opener``; made by `KeyStore.unlock`.
 
     Opening it finishes what dead processes left, and destroys what is due. With a recovery key it
-    opens keysets, changes states and takes a new lock (`change_lock`); for the rest it needs its
-    lock.
+    does the same, except for what seals for the lock: creating keys and changing recipients need
+    the lock itself, or a new one (`change_lock`).
     """
 
     def __init__(self, root: Path, opener: Opener):
         super().__init__(root, opener)
         with self._locked():
+            self._require_agreement()
             self._recover()
 
     # -- using -----------------------------------------------------------------------------------
@@ -45,9 +48,11 @@ class UnlockedStore(OpenedStore):
         """
         record = self.record(key_id)
         require_secret(record.key_id, record.state)
-        if not self._opened_by_lock():
-            self._files.require_same(record.key_id, self._opener, record.commitment)
-        return self._files.open(record.key_id, self._opener)
+        if self._opened_by_lock():
+            return self._files.open(record.key_id, self._opener)
+        key_id, commitment = record.key_id, record.commitment
+        with wiped(self._files.committed_data_key(key_id, self._opener, commitment)) as data_key:
+            return self._files.open(key_id, self._files.opener_of(key_id, data_key))
 
     def back_up(self, file: BinaryIO, recipients: Sequence[Recipient]) -> int:
         """Write everything to ``file``, for ``recipients``; returns the number of keysets.
@@ -121,6 +126,7 @@ class UnlockedStore(OpenedStore):
         with self._locked():
             known = self._inventory().recipients
             require_new_name(name, known)
+            _require_new_recipient(recipient, known)
             self._change_recipients({**known, name: str(recipient)})
 
     def remove_recipient(self, name: str) -> None:
@@ -143,21 +149,21 @@ class UnlockedStore(OpenedStore):
         """
         with self._locked():
             self._require_unchanged_lock()
-            self._resealing().require_all_open()
-            self._commit(_begun, {"event": "lock", "to": new.kind})
-            self._resealing().admit(new)
-            self._write_store_file(new)
-            self._opener = new
-            self._finish_resealing()
+            with all_open(self._files, self._kept(), self._opener) as resealing:
+                self._commit(_begun, {"event": "lock", "to": new.kind})
+                resealing.admit(new)
+                self._write_store_file(new)
+                self._opener = new
+                self._finish_resealing(resealing)
 
     # -- what dead processes left, and what is due -------------------------------------------------
 
     def _recover(self) -> None:
         self._files.sweep()
-        for path in self.root.glob(".*.tmp"):
-            path.unlink()  # written under the lock only, so its writer is dead
+        sweep_temporary(self.root)
         if self._inventory().resealing and self._opened_by_lock():
-            self._finish_resealing()
+            with those_that_open(self._files, self._kept(), self._opener) as resealing:
+                self._finish_resealing(resealing)
         unrecorded = self._files.key_ids() - set(self._inventory().records)
         for key_id in unrecorded if self._opened_by_lock() else ():
             self._adopt(key_id)
@@ -183,6 +189,13 @@ class UnlockedStore(OpenedStore):
             commitment=commitment,
         )
         self._commit(lambda inventory: inventory.with_record(record))
+
+
+def _require_new_recipient(recipient: RecoveryRecipient, known: Mapping[str, str]) -> None:
+    # Under two names, removing one would not take anything from whoever holds the key.
+    for name, public in known.items():
+        if public == str(recipient):
+            raise InputError(f"this recovery key is recipient {name!r} already")
 
 
 def _begun(inventory: Inventory) -> Inventory:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blindfit.errors import AccessError, BlindfitError, IntegrityError, SealError
+from keys.journals import Journals
+from keys.private import refuse_shared_folder
 from keys.sealed_files import SealedFiles
 from keys.states import KeyState
 
@@ -29,9 +31,13 @@ class Finding:
 
 
 def check_manifest(store: KeyStore) -> list[Finding]:
-    """Signatures of ``store.json`` and the manifest; nothing else can be checked without them."""
+    """Signatures of ``store.json`` and the manifest, and that the two belong together.
+
+    Nothing else can be checked without them.
+    """
     try:
         store.records()
+        store.require_agreement()
     except (IntegrityError, AccessError) as error:
         return [_finding("manifest", error)]
     return []
@@ -49,6 +55,10 @@ def check_audit(store: KeyStore) -> list[Finding]:
 
 def check_files(store: KeyStore) -> list[Finding]:
     """Every sealed file's presence, permissions and checksum; files without a record; leftovers."""
+    try:
+        refuse_shared_folder(store.root / "keysets")
+    except AccessError as error:
+        return [_finding("keysets", error)]
     files = SealedFiles(store.root / "keysets")
     known = {record.key_id: record.state for record in store.records()}
     kept = [key_id for key_id, state in known.items() if state is not KeyState.DESTROYED]
@@ -58,6 +68,11 @@ def check_files(store: KeyStore) -> list[Finding]:
         *(_not_erased(key_id) for key_id in sorted(files.key_ids() & (known.keys() - set(kept)))),
         *(_leftover(path.name) for path in (*files.leftovers(), *store.root.glob(".*.tmp"))),
     ]
+
+
+def check_journals(store: KeyStore) -> list[Finding]:
+    """Every journal of a rotation that is not over: one that is damaged stops all rotations."""
+    return [_finding("rotations", error) for error in Journals(store).damaged()]
 
 
 def check_keysets(store: UnlockedStore) -> list[Finding]:
@@ -124,4 +139,11 @@ def _leftover(name: str) -> Finding:
     )
 
 
-__all__ = ["Finding", "check_audit", "check_files", "check_keysets", "check_manifest"]
+__all__ = [
+    "Finding",
+    "check_audit",
+    "check_files",
+    "check_journals",
+    "check_keysets",
+    "check_manifest",
+]

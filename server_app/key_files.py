@@ -83,8 +83,8 @@ class KeyFiles:
     def finish(self, upload: Upload, frame: Frame) -> None:
         """Check a part and make it a complete key; harmless when that was done already.
 
-        Raises `InputError` (`CiphertextError` for a wrong format) and removes the part, because
-        none of its bytes can be trusted to be the right ones.
+        Raises `InputError` (`CiphertextError` for a wrong format): none of the part's bytes can be
+        trusted to be the right ones, so the caller removes it.
         """
         part = self._part(upload.tenant, upload.key_id)
         final = self.path(upload.tenant, upload.key_id)
@@ -93,11 +93,7 @@ class KeyFiles:
                 return
             with _open(part) as descriptor:
                 os.fsync(descriptor)
-            try:
-                self._check(part, upload, frame)
-            except InputError:
-                part.unlink()
-                raise
+            self._check(part, upload, frame)
             part.rename(final)
             sync_folder(final.parent)
 

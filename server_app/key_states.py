@@ -7,7 +7,7 @@ again, so a revoked key cannot come back by being uploaded anew.
 from __future__ import annotations
 
 from blindfit.errors import KeyStateError
-from blindfit.wire_types import KeyState
+from blindfit.wire_types import REFUSED, KeyState
 
 TRANSITIONS: dict[KeyState, frozenset[KeyState]] = {
     "UPLOADING": frozenset({"STAGED", "REVOKED"}),
@@ -17,8 +17,6 @@ TRANSITIONS: dict[KeyState, frozenset[KeyState]] = {
     "REVOKED": frozenset({"DELETED"}),
     "DELETED": frozenset(),
 }
-REFUSED: frozenset[KeyState] = frozenset({"REVOKED", "DELETED"})
-"""States in which a key is refused for good."""
 
 
 def check_transition(key_id: str, old: KeyState, new: KeyState) -> None:
@@ -30,3 +28,6 @@ def check_transition(key_id: str, old: KeyState, new: KeyState) -> None:
             f"key {key_id[:16]} is {old} and cannot become {new}; allowed: {names}",
             details={"key_id": key_id, "state": old},
         )
+
+
+__all__ = ["REFUSED", "TRANSITIONS", "check_transition"]

@@ -114,7 +114,8 @@ def check_room(
         raise LimitError(
             f"the server keeps {count} keys of {total} bytes for this tenant already; its quota "
             f"is {quota.keys} keys of {quota.key_bytes} bytes",
-            hint="revoke old ones with `blindfit-keys revoke KEY_ID`",
+            hint="revoke some that are not in use (`blindfit-keys list`), or ask the operator for "
+            "`blindfit-server tenants quota NAME`; a rotation needs room for one more key",
         )
     lasting = and_(table.c.params_id == params_id, table.c.state.not_in({*REFUSED, "RETIRING"}))
     if _count(connection, tenant, lasting) >= quota.generations:

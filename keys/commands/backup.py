@@ -38,6 +38,7 @@ def backup(
 
     The identity towards the server is not in it: a new machine enrolls anew.
     """
+    from keys.commands.confirming import note_fingerprint
     from keys.commands.connection import open_store, unlocked_store
 
     folder = resolve_home(home)
@@ -48,9 +49,8 @@ def backup(
         count = store.back_up(target, recipients)
     fingerprint = store.fingerprint()
     say(
-        f"{file} holds {count} keysets. Note the store's fingerprint and compare it after "
-        "`blindfit-keys restore`:\nanybody can make a backup for a recovery key, but not with "
-        "this fingerprint."
+        f"{file} holds {count} keysets. {note_fingerprint(fingerprint)}\n"
+        "Anybody can make a backup for a recovery key, but not with this fingerprint."
     )
     document = {
         "file": str(file),

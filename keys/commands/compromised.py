@@ -47,8 +47,8 @@ def compromised(
 
     folder = resolve_home(home)
     record = open_store(folder).record(key_id)
-    contain = _contain_offline if offline else _contain
-    marked, new = contain(folder, passphrase_file, record)
+    act = _mark_offline if offline else _contain_and_replace
+    marked, new = act(folder, passphrase_file, record)
     _say_what_stays(marked)
     primaries = open_store(folder).primaries()
     records = [each for each in (marked, new) if each]
@@ -63,17 +63,16 @@ def compromised(
     )
 
 
-def _contain(
+def _contain_and_replace(
     home: Path, passphrase_file: Path | None, record: KeyRecord
 ) -> tuple[KeyRecord, KeyRecord | None]:
     from keys.commands.connection import connected, unlocked_store
-    from keys.compromise import mark, refuse
+    from keys.compromise import contain
 
     with connected(home) as (identity, channel):
-        refuse(channel, record)
-        say(f"the server refuses key {record.key_id[:12]} from now on")
-        store = unlocked_store(home, passphrase_file)
-        contained = mark(store, store.record(record.key_id))
+        store, contained = contain(
+            channel, record, lambda: unlocked_store(home, passphrase_file), say
+        )
         if not contained.models:
             return contained.record, None
         new = _replace(home, identity, channel, store, contained)
@@ -89,7 +88,7 @@ def _replace(
 ) -> KeyRecord:
     from blindfit.bundle import fetch_bundle
     from keys.commands.connection import report_step
-    from keys.commands.rotator import fitting_bundle
+    from keys.commands.rotate_many import fitting_bundle
     from keys.compromise import replace_key
     from keys.means import Means
 
@@ -101,7 +100,7 @@ def _replace(
     return replace_key(Means(channel, store, bundle), contained, report_step)
 
 
-def _contain_offline(
+def _mark_offline(
     home: Path, passphrase_file: Path | None, record: KeyRecord
 ) -> tuple[KeyRecord, KeyRecord | None]:
     from keys.commands.connection import unlocked_store

@@ -70,6 +70,7 @@ def create(
 
 
 def _open(home: Path, passphrase_file: Path | None, keyring: bool) -> UnlockedStore:
+    from keys.commands.confirming import note_fingerprint
     from keys.commands.connection import open_store, unlocked_store
     from keys.os_keyring import KIND, KeyringEntry
     from keys.unlocking import loss_warning
@@ -80,16 +81,21 @@ def _open(home: Path, passphrase_file: Path | None, keyring: bool) -> UnlockedSt
             "the keys of this home are locked by a passphrase",
             hint="run `blindfit-keys passphrase --keyring` to lock them by the OS keyring",
         )
-    if keyring and not store.exists:
+    is_new = not store.exists
+    if keyring and is_new:
         opened = store.initialize(KeyringEntry.create())
         say(loss_warning(opened))
-        return opened
-    say(loss_warning(store))
-    return unlocked_store(home, passphrase_file, create=True)
+    else:
+        say(loss_warning(store))
+        opened = unlocked_store(home, passphrase_file, create=True)
+    if is_new:
+        say(note_fingerprint(opened.fingerprint()))
+    return opened
 
 
 def _create(channel: ServerChannel, store: UnlockedStore, bundle: Bundle) -> KeyRecord:
     from keys.commands.connection import report_step
-    from keys.rotation import Means, create_key
+    from keys.means import Means
+    from keys.rotation import create_key
 
     return create_key(Means(channel, store, bundle), report_step)

@@ -20,4 +20,8 @@ def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
         else:
             say("no keys yet; run `blindfit-keys create --model MODEL`")
 
-    emit({"keys": [key_document(record, primaries) for record in records]}, as_json, table)
+    document = {
+        "store": store.fingerprint() if store.exists else None,
+        "keys": [key_document(record, primaries) for record in records],
+    }
+    emit(document, as_json, table)

@@ -17,6 +17,7 @@ from blindfit.console import (
 )
 from blindfit.errors import InputError
 from blindfit.home import resolve_home
+from keys.commands.confirming import FingerprintOption, require_fingerprint
 from keys.commands.options import NewPassphraseFileOption, RecoveryKeyOption
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 def passphrase(
     recovery_key: RecoveryKeyOption = None,
+    fingerprint: FingerprintOption = None,
     keyring: Annotated[
         bool, typer.Option("--keyring", help="Lock the keys by the OS keyring instead.")
     ] = False,
@@ -37,13 +39,21 @@ def passphrase(
     """Give the keys another passphrase; with a recovery key, in place of a forgotten one.
 
     Only the headers of the files are written anew. Copies and backups that were made before open
-    with the old passphrase as before.
+    with the old passphrase as before. A recovery key does not tell whose store it opens, so the
+    store's fingerprint must be confirmed then.
     """
+    from keys.commands.connection import unlocked_store
     from keys.unlocking import loss_warning
 
     if keyring and new_passphrase_file:
         raise InputError("--keyring and --new-passphrase-file exclude each other")
-    store = _unlock(resolve_home(home), passphrase_file, recovery_key)
+    if fingerprint and recovery_key is None:
+        raise InputError("--fingerprint goes with --recovery-key")
+    folder = resolve_home(home)
+    if recovery_key is None:
+        store = unlocked_store(folder, passphrase_file)
+    else:
+        store = _recovered(folder, recovery_key, fingerprint)
     say(loss_warning(store))
     store.change_lock(_new_lock(new_passphrase_file, keyring=keyring))
     say("Copies of the keys that were made before open with the old passphrase as before.")
@@ -51,15 +61,17 @@ def passphrase(
     emit(document, as_json, lambda: print(f"the keys are locked by {document['lock']}"))
 
 
-def _unlock(home: Path, passphrase_file: Path | None, recovery_key: Path | None) -> UnlockedStore:
-    from keys.commands.connection import open_store, unlocked_store
+def _recovered(home: Path, recovery_key: Path, noted: str | None) -> UnlockedStore:
+    """The store, opened by a recovery key; opening changes files, so it is asked before."""
+    from keys.commands.connection import open_store
     from keys.commands.options import read_recovery_key
 
-    if recovery_key is None:
-        return unlocked_store(home, passphrase_file)
-    store = open_store(home).unlock(read_recovery_key(recovery_key))
-    say(f"Opened by the recovery key. Is this your store's fingerprint? {store.fingerprint()}")
-    return store
+    key, store = read_recovery_key(recovery_key), open_store(home)
+    shown = store.fingerprint()
+    require_fingerprint(shown, noted)
+    opened = store.unlock(key)
+    require_fingerprint(opened.fingerprint(), shown)  # not exchanged while somebody compared
+    return opened
 
 
 def _new_lock(file: Path | None, *, keyring: bool) -> Lock:
@@ -70,4 +82,4 @@ def _new_lock(file: Path | None, *, keyring: bool) -> Lock:
         return KeyringEntry.create()
     if file is None:
         say("The new passphrase:")
-    return Passphrase(read_passphrase(file, confirm=True))
+    return Passphrase(read_passphrase(file, confirm=True, option="--new-passphrase-file"))

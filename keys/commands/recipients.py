@@ -61,13 +61,14 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Seal every keyset for a recovery key too, and those that come."""
+    from keys.commands.confirming import note_fingerprint
     from keys.commands.connection import unlocked_store
     from keys.recovery import RecoveryRecipient
 
     recipient = RecoveryRecipient.parse(public)
     store = unlocked_store(resolve_home(home), passphrase_file)
     store.add_recipient(name, recipient)
-    say(f"{name}'s recovery key opens every keyset now.")
+    say(f"{name}'s recovery key opens every keyset now.\n{note_fingerprint(store.fingerprint())}")
     _emit(store, as_json)
 
 
@@ -112,7 +113,8 @@ def _emit(store: KeyStore, as_json: bool) -> None:
 
     def table() -> None:
         rows = [["(lock)", lock], *([name, public] for name, public in recipients.items())]
-        print_table(f"opened by (store {fingerprint})", ["name", "what"], rows)
+        print(f"the store's fingerprint: {fingerprint}")
+        print_table("opened by", ["name", "what"], rows)
 
     document = {
         "lock": lock,

@@ -10,6 +10,7 @@ import typer
 from blindfit.console import HomeOption, JsonOption, emit, print_table, read_passphrase, say
 from blindfit.errors import InputError
 from blindfit.home import resolve_home
+from keys.commands.confirming import FingerprintOption, require_fingerprint
 from keys.commands.options import NewPassphraseFileOption, read_recovery_key
 
 if TYPE_CHECKING:
@@ -21,23 +22,22 @@ def restore(
     recovery_key: Annotated[
         Path, typer.Option("--recovery-key", help="A recovery key file that the backup is for.")
     ],
+    fingerprint: FingerprintOption = None,
     home: HomeOption = None,
     new_passphrase_file: NewPassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Restore a backup into a home without keys, under a new passphrase: all of it, or nothing.
 
-    The keys are in the states that they had. The identity towards the server is not in a backup:
-    enroll this machine with a new invitation, then run `blindfit-keys verify`.
+    Asks whether the backup is of your store, by its fingerprint. The keys are in the states that
+    they had. The identity towards the server is not in a backup: enroll this machine with a new
+    invitation, then run `blindfit-keys verify`.
     """
     from keys.commands.document import COLUMNS, key_document, key_row
 
-    store = _restore(resolve_home(home), file, recovery_key, new_passphrase_file)
-    say(
-        f"Is this the fingerprint that `backup` printed? {store.fingerprint()}\n"
-        "If not, somebody made this backup to have you use keys that they know.\n"
-        "Next: `blindfit-client enroll INVITATION`, then `blindfit-keys verify`."
-    )
+    folder = resolve_home(home)
+    store = _restore(folder, file, recovery_key, new_passphrase_file, fingerprint)
+    say("Next: `blindfit-keys verify` (on a new machine, `blindfit-client enroll` before).")
     records, primaries = store.records(), store.primaries()
     document = {
         "store": store.fingerprint(),
@@ -47,7 +47,9 @@ def restore(
     emit(document, as_json, lambda: print_table("", COLUMNS, rows))
 
 
-def _restore(home: Path, file: Path, key_file: Path, new_file: Path | None) -> UnlockedStore:
+def _restore(
+    home: Path, file: Path, key_file: Path, new_file: Path | None, noted: str | None
+) -> UnlockedStore:
     from keys.restoring import require_no_keys, restore_backup
     from keys.stanzas import Passphrase
 
@@ -55,10 +57,16 @@ def _restore(home: Path, file: Path, key_file: Path, new_file: Path | None) -> U
     recovery_key = read_recovery_key(key_file)
     if new_file is None:
         say("The passphrase that shall lock the keys on this machine:")
-    lock = Passphrase(read_passphrase(new_file, confirm=True))
+    lock = Passphrase(read_passphrase(new_file, confirm=True, option="--new-passphrase-file"))
     try:
         source = file.open("rb")
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from error
     with source:
-        return restore_backup(home, source, recovery_key, lock)
+        return restore_backup(
+            home,
+            source,
+            recovery_key,
+            lock,
+            confirm=lambda found: require_fingerprint(found, noted),
+        )

@@ -95,16 +95,16 @@ def rotate(
 
 
 def _act(action: str, request: Request, model: str | None, rotation: str | None) -> None:
-    from keys.commands import rotating
+    from keys.commands import rotate_actions
     from keys.commands.rotate_identity import rotate_identity
 
     actions: dict[str, Callable[[], None]] = {
-        "--model": lambda: rotating.rotate_model(request, model or ""),
-        "--all": lambda: rotating.rotate_all(request),
+        "--model": lambda: rotate_actions.rotate_model(request, model or ""),
+        "--all": lambda: rotate_actions.rotate_all(request),
         "--identity": lambda: rotate_identity(request),
-        "--status": lambda: rotating.show_status(request),
-        "--resume": lambda: rotating.resume(request, rotation),
-        "--abort": lambda: rotating.abort(request, rotation),
+        "--status": lambda: rotate_actions.show_status(request),
+        "--resume": lambda: rotate_actions.resume(request, rotation),
+        "--abort": lambda: rotate_actions.abort(request, rotation),
     }
     actions[action]()
 

@@ -12,7 +12,7 @@ from keys.journal import Journal
 from keys.renewal import Renewal
 from keys.rotation import Rotated
 from keys.rotation_plan import Plan
-from keys.rotation_steps import next_step
+from keys.rotation_steps import is_activated, next_steps
 
 _SHORT = 12
 
@@ -41,9 +41,10 @@ def status_document(journal: Journal, running: bool) -> dict[str, Any]:
         "models": list(journal.models),
         "running": running,
         "step": journal.step or None,
-        "next": next_step(journal),
+        "next": next_steps(journal)[0],
         "started": journal.started,
         "age": round(journal.age.total_seconds()),
+        "can_abort": not is_activated(journal),
         "drain_until": journal.drain_until,
         "old_key_id": journal.old_key_id,
         "new_key_id": journal.new_key_id,
@@ -62,6 +63,7 @@ def renewal_document(renewal: Renewal) -> dict[str, Any]:
         "next": renewal.next_step,
         "started": renewal.started,
         "age": round(age.total_seconds()),
+        "can_abort": True,
         "drain_until": None,
         "old_key_id": None,
         "new_key_id": None,
@@ -85,8 +87,13 @@ def print_status(documents: list[dict[str, Any]]) -> None:
         for document in documents
     ]
     print_table("", ["id", "for", "process", "finished", "next", "age"], rows)
-    if any(not document["running"] and document["models"] for document in documents):
-        say("go on with `blindfit-keys rotate --resume`, or give up with `--abort ID`")
+    stopped = [document for document in documents if not document["running"]]
+    if any(document["models"] for document in stopped):
+        say("go on with `blindfit-keys rotate --resume`")
+    if any(document["kind"] == "identity" for document in stopped):
+        say("go on with the identity's by `blindfit-keys rotate --identity`")
+    if any(document["can_abort"] for document in stopped):
+        say("or give up what has activated nothing yet: `blindfit-keys rotate --abort ID`")
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -111,7 +118,8 @@ def print_plans(plans: list[Plan]) -> None:
         doing = f"go on with rotation {plan.resumes}" if plan.resumes else f"replace key {old}"
         print(f"{', '.join(plan.models)}: would {doing}; nothing was changed")
         print(f"  the bundle is good, the server answers and keeps {plan.held} keys for you;")
-        print(f"  the new evaluation key takes {plan.evaluation_bytes} bytes. Steps:")
+        print(f"  the new evaluation key takes {plan.evaluation_bytes} bytes; whether the server")
+        print("  has room for it shows when the upload begins. Steps:")
         for step in plan.steps:
             print(f"  · {step}")
 

@@ -34,10 +34,11 @@ def verify(
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check files, signatures, the audit log, and what the server holds.
+    """Check files, signatures, the audit log, journals, and what the server holds.
 
     With the passphrase every keyset is opened and checked whole; without one (no terminal, no
-    --passphrase-file) its checksum is. The exit code is 5 if anything is wrong.
+    --passphrase-file) ONLY ITS HEAD is, and damage to the keys in it is not found. The exit code is
+    5 if anything is wrong.
     """
     from keys.commands.connection import open_store
 
@@ -46,9 +47,9 @@ def verify(
     findings, checked = _check_files(store)
     if "files" in checked and _can_unlock(store, passphrase_file):
         told = {finding.subject for finding in findings}
-        whole = _check_whole(folder, passphrase_file)
+        whole, opened = _check_whole(folder, passphrase_file)
         findings += [finding for finding in whole if finding.subject not in told]
-        checked.append("keysets")
+        checked += ["keysets"] if opened else []
     if "files" in checked and not offline:
         findings += _check_server(folder, store)
         checked.append("server")
@@ -59,11 +60,12 @@ def verify(
 
 def _check_files(store: KeyStore) -> tuple[list[Finding], list[str]]:
     """Without a manifest that can be trusted there is nothing to compare the rest with."""
-    from keys.verification import check_audit, check_files, check_manifest
+    from keys.verification import check_audit, check_files, check_journals, check_manifest
 
     if findings := check_manifest(store):
         return findings, ["signatures"]
-    return [*check_audit(store), *check_files(store)], ["signatures", "audit log", "files"]
+    findings = [*check_audit(store), *check_files(store), *check_journals(store)]
+    return findings, ["signatures", "audit log", "files", "rotations"]
 
 
 def _can_unlock(store: KeyStore, passphrase_file: Path | None) -> bool:
@@ -74,11 +76,17 @@ def _can_unlock(store: KeyStore, passphrase_file: Path | None) -> bool:
     return passphrase_file is not None or store.lock_kind() == KIND or sys.stdin.isatty()
 
 
-def _check_whole(home: Path, passphrase_file: Path | None) -> list[Finding]:
+def _check_whole(home: Path, passphrase_file: Path | None) -> tuple[list[Finding], bool]:
+    """What is wrong with the keysets, and whether the store opened: if not, that is a finding."""
+    from blindfit.errors import AccessError, InputError, IntegrityError, UnavailableError
     from keys.commands.connection import unlocked_store
-    from keys.verification import check_keysets
+    from keys.verification import Finding, check_keysets
 
-    return check_keysets(unlocked_store(home, passphrase_file))
+    try:
+        store = unlocked_store(home, passphrase_file)
+    except (AccessError, InputError, IntegrityError, UnavailableError) as error:
+        return [Finding("key store", f"it could not be opened: {error}", error.hint)], False
+    return check_keysets(store), True
 
 
 def _check_server(home: Path, store: KeyStore) -> list[Finding]:
@@ -104,6 +112,10 @@ def _emit(findings: list[Finding], checked: list[str], as_json: bool) -> None:
             print(f"nothing is wrong; checked: {', '.join(checked)}")
 
     if "keysets" not in checked:
-        say("The keysets were not opened: pass --passphrase-file to check them whole.")
+        say(
+            "The keysets were not opened: pass --passphrase-file to check them whole."
+            if "files" in checked
+            else "The keysets were not opened: what is wrong above has to be put right first."
+        )
     document = {"checked": checked, "findings": [asdict(finding) for finding in findings]}
     emit(document, as_json, human)

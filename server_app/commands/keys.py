@@ -46,12 +46,16 @@ def list_keys(
 @app.command()
 def revoke(
     tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose key it is.")],
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="The whole key_id.")],
+    key_id: Annotated[
+        str, typer.Argument(metavar="KEY_ID", help="The key_id, or the first digits of it.")
+    ],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Refuse a key for good and remove its bytes."""
-    status = _keys(home).revoke(tenant, key_id)
+    keys = _keys(home)
+    key_id = _whole_id(keys, tenant, key_id)
+    status = keys.revoke(tenant, key_id)
     document = {"tenant": tenant, "key_id": key_id, "state": status.state}
     emit(document, as_json, lambda: print(f"revoked {key_id} of {tenant}"))
 
@@ -75,6 +79,19 @@ def gc(home: HomeOption = None, as_json: JsonOption = False) -> None:
             print(f"{name.replace('_', ' ')}: {count}")
 
     emit(document, as_json, human)
+
+
+def _whole_id(keys: EvaluationKeys, tenant: str, prefix: str) -> str:
+    """The one key_id of a tenant that begins so: clients show the first digits."""
+    from blindfit.errors import InputError, NotFoundError
+
+    found = [key.status.key_id for key in keys.all(tenant) if key.status.key_id.startswith(prefix)]
+    if len(found) == 1:
+        return found[0]
+    hint = f"see `blindfit-server keys list --tenant {tenant}`"
+    if found:
+        raise InputError(f"{len(found)} keys of {tenant} begin with {prefix!r}", hint=hint)
+    raise NotFoundError(f"{tenant} has no key that begins with {prefix!r}", hint=hint)
 
 
 def _keys(home: Path | None) -> EvaluationKeys:

@@ -26,7 +26,8 @@ from demo.deployment import PASSPHRASE
 from demo.programs import ask, command, environment
 from keys.cipher import Cipher
 from keys.identity import load_identity
-from keys.rotation import Means, create_key, rotate
+from keys.means import Means
+from keys.rotation import create_key, rotate
 from keys.store import KeyStore
 from keys.unlocking import unlock_store
 from server_app.publish import publish_estimator

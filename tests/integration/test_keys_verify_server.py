@@ -16,6 +16,7 @@ from fixtures_store import new_store
 from bench.hand_made import PARAMS, honest, publish
 from bench.key_server import new_home, serving
 from blindfit.channel import ServerChannel, enroll
+from blindfit.files import write_exclusive
 from keys.identity import ServerEntry, load_identity, new_identity_request, save_identity
 from server_app.authority import load_publisher_public
 from server_app.invitations import invite
@@ -51,7 +52,7 @@ def home(server, tmp_path):
         ca_pem=ca_pem,
         server=ServerEntry(running.address, name, publisher, None),
     )
-    (tmp_path / "passphrase").write_bytes(PASSPHRASE + b"\n")
+    write_exclusive(tmp_path / "passphrase", PASSPHRASE + b"\n")
     return tmp_path
 
 
@@ -90,7 +91,8 @@ def test_a_store_that_agrees_with_the_server_is_verified(home):
     primary_on_both(store, home, replaces=old)
     code, document, _ = run(home, "verify")
     assert (code, document["findings"]) == (0, [])
-    assert document["checked"] == ["signatures", "audit log", "files", "keysets", "server"]
+    local = ["signatures", "audit log", "files", "rotations", "keysets"]
+    assert document["checked"] == [*local, "server"]
 
 
 def test_revoking_reaches_the_server_first_and_leaves_both_in_agreement(home):

@@ -18,7 +18,8 @@ from client_app.outputs import interpret
 from client_app.session import connect
 from demo.deployment import PASSPHRASE
 from keys.identity import load_identity
-from keys.rotation import Means, create_key
+from keys.means import Means
+from keys.rotation import create_key
 from keys.sharing import share_key
 from keys.unlocking import unlock_store
 from server_app.in_process import train_in_process

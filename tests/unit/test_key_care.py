@@ -167,7 +167,7 @@ def test_a_key_that_was_revoked_here_is_used_no_more(store, server):
     care = care_of(store, server)
     care.newer(key_id)
     store.transition(key_id, KeyState.COMPROMISED)
-    with pytest.raises(KeyStateError, match="no keys for digits"):
+    with pytest.raises(KeyStateError, match="of digits is COMPROMISED"):
         care.outdated(key_id)
 
 

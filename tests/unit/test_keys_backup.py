@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+from contextlib import nullcontext
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,6 +26,7 @@ from keys.backup import Snapshot, write_backup
 from keys.backup_members import Member, MemberReader
 from keys.recovery import RecoveryKey
 from keys.restoring import restore_backup
+from keys.sealed_files import SealedFiles
 from keys.states import KeyState
 from keys.store import KeyStore
 
@@ -51,7 +53,7 @@ def backed_up(store, *recipients):
 
 
 def restored(home, content, opener=BOB, passphrase=NEW):
-    return restore_backup(home, io.BytesIO(content), opener, lock(passphrase))
+    return restore_backup(home, io.BytesIO(content), opener, lock(passphrase), confirm=print)
 
 
 def test_a_restored_store_has_the_keys_states_and_log_of_before(store, home):
@@ -190,6 +192,51 @@ def test_a_backup_without_one_of_its_keysets_restores_nothing(store, home):
     )
     write_backup(file, snapshot, [BOB.recipient])
     with pytest.raises(SealError, match="not those of its manifest"):
+        restored(home, file.getvalue())
+    assert not (home / "keys").exists()
+
+
+def test_a_backup_with_a_changed_log_restores_nothing(store, home):
+    primary(store)
+    file = io.BytesIO()
+    snapshot = Snapshot(
+        seed=store._seed,
+        manifest=(store.root / "manifest.json").read_bytes(),
+        audit=(store.root / "audit.jsonl").read_bytes().replace(b"ACTIVE", b"active"),
+        records=store.records(),
+        files=store._files,
+        opener=lock(),
+    )
+    write_backup(file, snapshot, [BOB.recipient])
+    with pytest.raises(IntegrityError, match="does not follow"):
+        restored(home, file.getvalue())
+    assert not (home / "keys").exists()
+
+
+class Unchecked(SealedFiles):
+    """Files that nobody looks into, as in a backup that another program made."""
+
+    def open(self, key_id, opener):
+        return nullcontext()
+
+
+def test_a_well_formed_backup_around_a_damaged_keyset_restores_nothing(store, home):
+    keyset = primary(store)
+    path = store.root / "keysets" / f"{keyset.key_id}.keyset"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    file = io.BytesIO()
+    snapshot = Snapshot(
+        seed=store._seed,
+        manifest=(store.root / "manifest.json").read_bytes(),
+        audit=(store.root / "audit.jsonl").read_bytes(),
+        records=store.records(),
+        files=Unchecked(path.parent),
+        opener=lock(),
+    )
+    write_backup(file, snapshot, [BOB.recipient])
+    with pytest.raises(SealError):
         restored(home, file.getvalue())
     assert not (home / "keys").exists()
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("blindfit", "keys", "client_app", "server_app")
 HOLDERS = {"keys.keyset", "keys.seal", "keys.assembly", "keys.cipher", "keys.cipher_pool"}
 UNWRAP_DATA_KEYS = {"keys.stanzas", "keys.recovery", "keys.os_keyring"}
+PROGRAMS = ["keys.cli", "keys.cipher_host", "client_app.cli", "client_app.session"]
 TAKE_DATA_KEYS = {"keys.seal", "keys.sealed_files", "keys.restoring"}
 
 
@@ -89,7 +90,7 @@ def test_disabling_core_dumps_survives_a_core_pattern_that_is_a_pipe():
     assert printed == ["(0, 0)", "0"]  # PR_GET_DUMPABLE
 
 
-@pytest.mark.parametrize("name", ["keys.cli", "keys.cipher_host", "client_app.session"])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_that_holds_secrets_disables_core_dumps(name):
     tree = dict(_modules())[name]
     calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and hasattr(n.func, "id")}

@@ -11,6 +11,7 @@ import pytest
 from fixtures_keys import PASSPHRASE
 from fixtures_store import new_store, primary, reopened
 
+from blindfit.files import write_exclusive
 from keys.recovery import RecoveryKey
 from keys.states import KeyState
 
@@ -29,13 +30,13 @@ def store(tmp_path):
 @pytest.fixture
 def unlocking(tmp_path):
     """The options that open the store."""
-    (tmp_path / "passphrase").write_bytes(PASSPHRASE + b"\n")
+    write_exclusive(tmp_path / "passphrase", PASSPHRASE + b"\n")
     return ["--passphrase-file", str(tmp_path / "passphrase")]
 
 
 @pytest.fixture
 def new_passphrase(tmp_path):
-    (tmp_path / "new").write_text("the new one\n")
+    write_exclusive(tmp_path / "new", b"the new one\n")
     return ["--new-passphrase-file", str(tmp_path / "new")]
 
 
@@ -60,6 +61,10 @@ def cpu_seconds() -> float:
     return times.children_user + times.children_system
 
 
+def files_of(store):
+    return {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
+
+
 def document(done):
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -69,8 +74,10 @@ def test_listing_needs_no_passphrase_and_is_quick(store, run):
     old, new = primary(store), primary(store)
     run("list", "--json")
     before = cpu_seconds()
-    keys = document(run("list", "--json"))["keys"]
+    listed = document(run("list", "--json"))
     assert cpu_seconds() - before < 0.5
+    assert listed["store"] == store.fingerprint()
+    keys = listed["keys"]
     assert [(key["key_id"], key["state"], key["primary_of"]) for key in keys] == [
         (old.key_id, "DEACTIVATED", []),
         (new.key_id, "ACTIVE", ["digits"]),
@@ -83,7 +90,7 @@ def test_listing_an_empty_home_says_how_to_begin(run):
     done = run("list")
     assert (done.returncode, done.stdout) == (0, "")
     assert "blindfit-keys create" in done.stderr
-    assert document(run("list", "--json")) == {"keys": []}
+    assert document(run("list", "--json")) == {"store": None, "keys": []}
 
 
 def test_show_tells_what_happened_to_a_key(store, run):
@@ -187,9 +194,17 @@ def test_a_lost_passphrase_is_replaced_by_a_recovery_key(
     assert "ALL KEYS ARE LOST" in listed.stderr
     added = document(run("recipients", "add", "bob", public, "--json", *unlocking))
     assert added["recipients"] == [{"name": "bob", "public": public}]
-    changed = run("passphrase", "--recovery-key", str(key_file), "--json", *new_passphrase)
+    assert added["store"] == store.fingerprint()
+    recover = ["passphrase", "--recovery-key", str(key_file), *new_passphrase]
+    before = files_of(store)
+    refused = run(*recover)
+    assert refused.returncode == 2 and "--fingerprint" in refused.stderr
+    assert run(*recover, "--fingerprint", "0123:4567").returncode == 5
+    assert run("passphrase", "--fingerprint", store.fingerprint(), *unlocking).returncode == 2
+    assert files_of(store) == before
+    changed = run(*recover, "--json", "--fingerprint", store.fingerprint().upper())
     assert document(changed) == {"lock": "argon2id", "keys": 1}
-    assert store.fingerprint() in changed.stderr and "as before" in changed.stderr
+    assert "as before" in changed.stderr
     assert reopened(store.root, b"the new one").open(keyset.key_id).same_secret(keyset)
 
 
@@ -228,9 +243,15 @@ def test_a_backup_is_restored_into_another_home(store, run, unlocking, new_passp
     again = run("backup", file, "--recipient", str(key.recipient), *unlocking)
     assert again.returncode == 2 and "never overwritten" in again.stderr
     restore = ["restore", file, "--recovery-key", str(tmp_path / "bob.key"), *new_passphrase]
+    refused = run(*restore, "--home", other)
+    assert refused.returncode == 2 and "--fingerprint" in refused.stderr
+    foreign = run(*restore, "--home", other, "--fingerprint", "0123:4567")
+    assert foreign.returncode == 5 and store.fingerprint() in foreign.stderr
+    assert not (tmp_path / "other" / "keys").exists()
+    restore += ["--fingerprint", store.fingerprint()]
     done = run(*restore, "--home", other, "--json")
     shown = document(done)
-    assert shown["store"] == store.fingerprint() and store.fingerprint() in done.stderr
+    assert shown["store"] == store.fingerprint()
     assert [k["state"] for k in shown["keys"]] == ["ACTIVE"]
     assert "enroll" in done.stderr
     opened = reopened(tmp_path / "other" / "keys", b"the new one").open(keyset.key_id)
@@ -243,7 +264,7 @@ def test_verify_tells_what_is_wrong_and_ends_with_5(store, run, unlocking):
     keyset = primary(store)
     good = run("verify", "--offline", "--json", *unlocking)
     assert document(good) == {
-        "checked": ["signatures", "audit log", "files", "keysets"],
+        "checked": ["signatures", "audit log", "files", "rotations", "keysets"],
         "findings": [],
     }
     path = store.root / "keysets" / f"{keyset.key_id}.keyset"
@@ -256,6 +277,17 @@ def test_verify_tells_what_is_wrong_and_ends_with_5(store, run, unlocking):
     assert bad.returncode == 5
     (finding,) = json.loads(bad.stdout)["findings"]
     assert finding["subject"] == f"key {keyset.key_id[:12]}" and "backup" in finding["advice"]
+
+
+def test_verify_keeps_what_it_found_when_the_store_does_not_open(store, run, tmp_path):
+    destroyed = primary(store)
+    (store.root / "keysets" / f"{destroyed.key_id}.keyset").unlink()
+    write_exclusive(tmp_path / "wrong", b"no\n")
+    done = run("verify", "--offline", "--json", "--passphrase-file", str(tmp_path / "wrong"))
+    told = json.loads(done.stdout)
+    assert done.returncode == 5 and "keysets" not in told["checked"]
+    assert [f["subject"] for f in told["findings"]] == [f"key {destroyed.key_id[:12]}", "key store"]
+    assert "could not be opened" in told["findings"][-1]["problem"]
 
 
 def test_verify_says_that_the_server_could_not_be_asked(store, run):
@@ -276,6 +308,15 @@ def test_a_revocation_that_does_not_reach_the_server_changes_nothing(store, run,
     keyset = primary(store)
     done = run("revoke", keyset.key_id, "--json", *unlocking)
     assert json.loads(done.stdout)["error"]["reason"] == "NOT_ENROLLED"
+    assert store.record(keyset.key_id).state is KeyState.ACTIVE
+
+
+def test_a_wrong_passphrase_revokes_nothing_anywhere(store, run, tmp_path):
+    keyset = primary(store)
+    write_exclusive(tmp_path / "wrong", b"mistyped\n")
+    done = run("revoke", keyset.key_id, "--json", "--passphrase-file", str(tmp_path / "wrong"))
+    # Without an identity, asking the server first would have said that.
+    assert json.loads(done.stdout)["error"]["reason"] == "WRONG_PASSPHRASE"
     assert store.record(keyset.key_id).state is KeyState.ACTIVE
 
 

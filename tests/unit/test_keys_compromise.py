@@ -14,8 +14,8 @@ from fixtures_rotation import (
     stop_at,
 )
 
-from blindfit.errors import KeyStateError, UnavailableError
-from keys.compromise import mark, refuse, replace_key, what_stays_readable
+from blindfit.errors import AccessError, KeyStateError, PassphraseError, UnavailableError
+from keys.compromise import contain, mark, refuse, replace_key, what_stays_readable
 from keys.in_use import using
 from keys.journal import Kind
 from keys.journals import Journals
@@ -31,9 +31,8 @@ def means(tmp_path):
 
 
 def compromise(means, key_id, report=lambda step: None):
-    """What the command does, in its order."""
-    refuse(means.server, means.store.record(key_id))
-    contained = mark(means.store, means.store.record(key_id))
+    """What the command does."""
+    _, contained = contain(means.server, means.store.record(key_id), lambda: means.store)
     return contained, replace_key(means, contained, report) if contained.models else None
 
 
@@ -47,6 +46,32 @@ def test_the_server_refuses_it_before_it_is_marked_and_replaced(means):
     assert states(means) == (["COMPROMISED", "ACTIVE"], ["REVOKED", "ACTIVE"])
     assert means.store.primaries() == dict.fromkeys(["digits", "health"], new.key_id)
     assert means.store.open(old.key_id).key_id == old.key_id
+
+
+def test_the_server_refuses_it_before_a_passphrase_is_asked(means):
+    old = create_key(means)
+
+    def mistyped():
+        assert means.server.key_status(old.key_id).state == "REVOKED"
+        raise PassphraseError("the passphrase is wrong")
+
+    lines = []
+    with pytest.raises(PassphraseError):
+        contain(means.server, old, mistyped, lines.append)
+    assert lines == [f"the server refuses key {old.key_id[:12]} from now on"]
+    assert means.store.record(old.key_id).state is KeyState.ACTIVE
+
+
+def test_a_store_is_not_opened_for_a_server_that_cannot_be_reached(means, monkeypatch):
+    old = create_key(means)
+
+    def unreachable(key_id):
+        raise UnavailableError("no route")
+
+    monkeypatch.setattr(means.server, "revoke_key", unreachable)
+    with pytest.raises(UnavailableError):
+        contain(means.server, old, unlock=None)
+    assert means.store.record(old.key_id).state is KeyState.ACTIVE
 
 
 def test_an_unreachable_server_is_said_and_nothing_is_changed(means, monkeypatch):
@@ -185,3 +210,16 @@ def test_a_model_that_shared_the_key_meanwhile_gets_the_new_one_too(means):
     share_key(means.store, make_bundle("health"))
     _, new = compromise(means, old.key_id)
     assert means.store.primaries() == dict.fromkeys(["digits", "health"], new.key_id)
+
+
+def test_a_server_that_knows_this_machine_no_more_is_told_what_to_do_about_it(means):
+    old = create_key(means)
+
+    class Stranger:
+        def revoke_key(self, key_id):
+            raise AccessError("this certificate is not, or no longer, a tenant's")
+
+    with pytest.raises(AccessError, match="nothing was changed") as refused:
+        refuse(Stranger(), old)
+    assert f"keys revoke TENANT {old.key_id[:12]}" in refused.value.hint
+    assert "--offline" in refused.value.hint

@@ -16,13 +16,18 @@ from pathlib import Path
 import pytest
 from fixtures_keyring import MemoryKeyring, os_keyring
 from fixtures_keys import CHEAP, make_keyset
+from test_keys_identity import SERVER, issue
 
-from blindfit.errors import BlindfitError
+from blindfit.errors import BlindfitError, IntegrityError
+from blindfit.files import write_exclusive
 from keys.access import SECRET_ACCESS
 from keys.chunks import CHUNK_BYTES
+from keys.credentials import issued_credentials
+from keys.identity import Identity, new_identity_request
 from keys.os_keyring import KeyringEntry
 from keys.recovery import RecoveryKey
 from keys.recovery_text import encode_key
+from keys.renewal import Renewal, pending_renewal
 from keys.seal import open_data_key, rewrap, seal, unseal
 from keys.stanzas import Passphrase
 
@@ -31,7 +36,13 @@ WORDS = b"correct horse battery staple"
 SECRET = b"the secret key bytes of a client"
 RECOVERY = RecoveryKey(b"the secret half of a recovery ke")
 RECOVERY_TEXT = encode_key("blindfit-secret-recovery-key-", RECOVERY.secret)
-SECRETS = [WORDS, SECRET, RECOVERY.secret]
+
+_key, _request = new_identity_request("acme")
+CREDENTIALS = issued_credentials(_key, issue(_request))
+RENEWAL = Renewal("2026-01-01T00:00:00+00:00", "0f" * 32, CREDENTIALS.key_pem.decode())
+IDENTITY = Identity(Path("identity"), SERVER, b"CA", CREDENTIALS)
+PEM_LINE = CREDENTIALS.key_pem.splitlines()[1]  # repr breaks the lines of a PEM text
+SECRETS = [WORDS, SECRET, RECOVERY.secret, PEM_LINE]
 
 
 def assert_tells_nothing(text: str) -> None:
@@ -47,7 +58,14 @@ def sealed(keyset, *recipients) -> bytes:
     return file.getvalue()
 
 
-HOLDERS = [Passphrase(WORDS, CHEAP), RECOVERY, make_keyset(SECRET)]
+HOLDERS = [
+    Passphrase(WORDS, CHEAP),
+    RECOVERY,
+    make_keyset(SECRET),
+    CREDENTIALS,
+    RENEWAL,
+    IDENTITY,
+]
 
 
 @pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: type(holder).__name__)
@@ -87,6 +105,33 @@ def test_errors_tell_no_secret_even_with_the_locals_of_our_functions(opener, key
         assert frames or error is not caught.value
         for frame in frames:
             assert_tells_nothing(str(frame.locals))
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff", b'"}, {', b'", "other": "'])
+def test_a_damaged_renewal_leaves_no_private_key_in_its_error(tmp_path, damage):
+    (tmp_path / "identity").mkdir(mode=0o700)
+    content = b'{"key_pem": "' + PEM_LINE + damage
+    write_exclusive(tmp_path / "identity" / "renewal.json", content)
+    with pytest.raises(IntegrityError, match="damaged") as caught:
+        pending_renewal(tmp_path)
+    for error in chain(caught.value):
+        assert_tells_nothing(repr((error.args, vars(error))))
+
+
+OTHER_FORMS = (
+    "[]",
+    "5",
+    '{"started": 1, "old_fingerprint": 2, "key_pem": 3}',
+    '{"started": "", "old_fingerprint": "", "key_pem": "\\u00e9"}',
+)
+
+
+@pytest.mark.parametrize("text", OTHER_FORMS)
+def test_a_renewal_of_another_form_is_damaged(tmp_path, text):
+    (tmp_path / "identity").mkdir(mode=0o700)
+    write_exclusive(tmp_path / "identity" / "renewal.json", text.encode())
+    with pytest.raises(IntegrityError, match="damaged"):
+        pending_renewal(tmp_path)
 
 
 def chain(error: BaseException | None):

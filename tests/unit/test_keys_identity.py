@@ -142,3 +142,32 @@ def test_the_participant_key_is_what_flower_reads(tmp_path):
 def test_there_is_no_participant_key_before_it_is_made(tmp_path):
     with pytest.raises(NotEnrolledError):
         participant_key_path(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["credentials.pem", "ca.pem", "server.json"])
+def test_a_file_that_is_a_symbolic_link_is_refused(tmp_path, name):
+    path = enroll(tmp_path).folder / name
+    path.rename(tmp_path / name)
+    path.symlink_to(tmp_path / name)
+    with pytest.raises(AccessError, match="symbolic link"):
+        load_identity(tmp_path)
+
+
+def test_a_folder_that_others_may_write_is_refused(tmp_path):
+    enroll(tmp_path).folder.chmod(0o770)
+    with pytest.raises(AccessError, match="others"):
+        load_identity(tmp_path)
+
+
+def test_a_folder_that_is_a_symbolic_link_is_refused(tmp_path):
+    folder = enroll(tmp_path).folder
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AccessError, match="symbolic link"):
+        load_identity(tmp_path)
+
+
+def test_looking_for_an_identity_makes_no_folder(tmp_path):
+    with pytest.raises(NotEnrolledError):
+        load_identity(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -19,18 +19,25 @@ class StoppedError(Exception):
 
 
 class Authority:
-    """A server that knows certificates by their fingerprints; ``stop_at`` loses an answer."""
+    """A server that knows certificates by their fingerprints; ``stop_at`` loses an answer.
+
+    As with gRPC, connecting sends nothing: it is the calls that a certificate is refused at.
+    """
 
     def __init__(self, *fingerprints):
         self.active = set(fingerprints)
         self.calls = []
         self.stop_at = ""
+        self._caller = ""
 
     @contextmanager
     def connect(self, identity):
-        if identity.credentials.fingerprint not in self.active:
-            raise AccessError("this certificate is not, or no longer, a tenant's")
+        self._caller = identity.credentials.fingerprint
         yield self
+
+    def _require_caller(self):
+        if self._caller not in self.active:
+            raise AccessError("this certificate is not, or no longer, a tenant's")
 
     def _called(self, name):
         self.calls.append(name)
@@ -38,6 +45,7 @@ class Authority:
             raise StoppedError
 
     def renew_certificate(self, csr_pem):
+        self._require_caller()
         assert x509.load_pem_x509_csr(csr_pem).subject.rfc4514_string() == "CN=acme"
         certificate = issue(csr_pem)
         self.active.add(_fingerprint(certificate))
@@ -45,10 +53,12 @@ class Authority:
         return certificate
 
     def list_keys(self):
+        self._require_caller()
         self._called("list")
         return []
 
     def revoke_certificate(self, fingerprint):
+        self._require_caller()
         self.active.discard(fingerprint)
         self._called("revoke")
 
@@ -158,6 +168,17 @@ def test_a_second_process_is_refused(tmp_path, server):
             rotate_identity(tmp_path, server.connect)
 
     rotate_identity(tmp_path, server.connect, meanwhile)
+
+
+def test_private_keys_that_a_dead_process_left_half_written_are_swept(tmp_path, server):
+    leftovers = [
+        tmp_path / "identity" / f".{name}.{'0' * 16}.tmp"
+        for name in ("credentials.pem", "renewal.json")
+    ]
+    for path in leftovers:
+        path.write_bytes(b"-----BEGIN PRIVATE KEY-----")
+    rotate_identity(tmp_path, server.connect)
+    assert not any(path.exists() for path in leftovers)
 
 
 def test_a_damaged_journal_says_what_to_do(tmp_path, server):

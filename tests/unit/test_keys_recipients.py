@@ -52,6 +52,13 @@ def test_a_recovery_key_opens_keysets_of_before_and_after(store, root):
         KeyStore(root).unlock(CAROL)
 
 
+def test_one_recovery_key_is_one_recipient(store):
+    store.add_recipient("bob", BOB.recipient)
+    with pytest.raises(InputError, match="recipient 'bob' already"):
+        store.add_recipient("safe", BOB.recipient)
+    assert set(store.recipients()) == {"bob"}
+
+
 def test_losing_the_passphrase_with_a_recovery_recipient_loses_nothing(store, root):
     old, new = primary(store), primary(store)
     store.add_recipient("bob", BOB.recipient)
@@ -148,7 +155,7 @@ def test_names_that_would_confuse_are_refused(store, name):
 
 def test_names_are_unique_and_bounded_in_number(store):
     for number in range(MAX_RECIPIENTS):
-        store.add_recipient(f"bob{number}", BOB.recipient)
+        store.add_recipient(f"bob{number}", RecoveryKey.generate().recipient)
     with pytest.raises(LimitError):
         store.add_recipient("bob", BOB.recipient)
     with pytest.raises(KeyStateError, match="already"):

@@ -204,3 +204,11 @@ def test_what_was_not_sealed_for_recovery_says_how_it_opens(key):
     with pytest.raises(SealError, match="not sealed for x25519-hpke") as caught:
         opened(sealed_for(keyset, Passphrase(PASSPHRASE, CHEAP)), keyset, key)
     assert "argon2id" in caught.value.hint
+
+
+def test_a_secret_key_in_place_of_a_public_one_is_named_so_and_not_shown(tmp_path):
+    RecoveryKey.generate().write(tmp_path / "recovery.key")
+    secret = (tmp_path / "recovery.key").read_text().splitlines()[-1]
+    with pytest.raises(InputError, match="SECRET recovery key") as refused:
+        RecoveryRecipient.parse(secret)
+    assert secret not in str(refused.value) + refused.value.hint

@@ -47,7 +47,7 @@ def test_without_keys_there_is_nothing_to_show_or_to_resume(tmp_path):
     for action in ("--status", "--resume", "--all"):
         result = run(action, "--home", tmp_path, "--json")
         assert json.loads(result.stdout) == {"rotations": []}
-    with pytest.raises(NotFoundError, match="digits has no key"):
+    with pytest.raises(NotFoundError, match="no keys for digits"):
         run("--model", "digits", "--home", tmp_path)
 
 

@@ -19,12 +19,13 @@ from fixtures_rotation import (
     stop_at,
 )
 
-from blindfit.errors import KeyMismatchError, KeyStateError, NotFoundError
+from blindfit.errors import KeyMismatchError, KeyStateError, NotFoundError, UnavailableError
+from blindfit.files import write_exclusive
 from keys.in_use import using
 from keys.journal import Kind
 from keys.journals import Journals
 from keys.rotation import abort, create_key, resume, rotate
-from keys.rotation_steps import STEPS, is_activated, next_step
+from keys.rotation_steps import STEPS, is_activated, next_steps
 from keys.sharing import share_key
 from keys.states import KeyState
 from keys.store import KeyStore
@@ -56,7 +57,7 @@ def reopened(means):
 def test_rotation_resumes_after_it_was_stopped_at(means, description):
     old = create_key(means)
     journal = stopped(means, description)
-    assert next_step(journal) == description
+    assert next_steps(journal)[0] == description
     assert means.store.primary("digits") is not None
     assert is_activated(journal) is (description in AFTER_ACTIVATION)
     rotated = resume(reopened(means), journal)
@@ -119,6 +120,56 @@ def test_a_new_key_that_was_refused_meanwhile_is_not_taken_up_again(means, by):
     assert means.store.record(journal.new_key_id).state is not KeyState.PRE_ACTIVE
 
 
+@pytest.mark.parametrize("description", DESCRIPTIONS[4:8])
+@pytest.mark.parametrize("command", ["resume", "rotate", "abort"])
+def test_a_journal_that_is_put_back_does_not_revoke_the_key_in_use(means, description, command):
+    create_key(means)
+    kept = {}
+
+    def keep(step):
+        for path in (means.store.root / "rotations").glob("*.json"):
+            kept[step] = (path, path.read_bytes())
+
+    rotate(means, keep)
+    path, content = kept[description]
+    write_exclusive(path, content)
+    (journal,) = Journals(means.store).all()
+    with pytest.raises(KeyStateError) as refused:
+        {
+            "resume": lambda: resume(reopened(means), journal),
+            "rotate": lambda: rotate(reopened(means)),
+            "abort": lambda: abort(means.server, means.store, journal),
+        }[command]()
+    assert states(means) == ROTATED
+    if command != "abort":
+        assert str(path) in refused.value.hint
+
+
+def test_going_on_does_not_lift_a_suspension(means):
+    create_key(means)
+    journal = stopped(means, "waiting until nobody uses the old key")
+    means.store.transition(journal.new_key_id, KeyState.SUSPENDED)
+    Journals(means.store).save(means.store, replace(journal, step="activate"))
+    with pytest.raises(KeyStateError, match="suspended"):
+        resume(reopened(means), journal)
+    assert means.store.record(journal.new_key_id).state is KeyState.SUSPENDED
+    means.store.transition(journal.new_key_id, KeyState.ACTIVE)
+    resume(reopened(means), journal)
+    assert states(means) == ROTATED
+
+
+def test_giving_up_goes_on_after_the_key_was_destroyed(means, monkeypatch):
+    create_key(means)
+    journal = stopped(means, "activating on the server")
+    with monkeypatch.context() as patch:
+        patch.setattr(Journals, "remove", lambda *_: (_ for _ in ()).throw(StoppedError))
+        with pytest.raises(StoppedError):
+            abort(means.server, means.store, journal)
+    abort(means.server, reopened(means).store, journal)
+    assert states(means) == (["ACTIVE", "DESTROYED"], ["ACTIVE", "REVOKED"])
+    assert Journals(means.store).all() == []
+
+
 def test_resuming_with_a_bundle_of_other_parameters_says_what_to_do(means):
     create_key(means)
     journal = stopped(means, "uploading the evaluation keys")
@@ -160,6 +211,23 @@ def test_before_activation_a_rotation_can_be_given_up_at(means, description):
     assert there[0] == "ACTIVE" and set(there[1:]) <= {"REVOKED"}
     rotate(means)
     assert means.server.key_status(old.key_id).state == "REVOKED"
+
+
+def test_a_new_key_that_the_server_did_not_refuse_is_not_destroyed(means, monkeypatch):
+    create_key(means)
+    journal = stopped(means, "activating on the server")
+
+    def unreachable(key_id):
+        raise UnavailableError("no route")
+
+    monkeypatch.setattr(means.server, "revoke_key", unreachable)
+    with pytest.raises(UnavailableError):
+        abort(means.server, means.store, journal)
+    assert means.store.record(journal.new_key_id).state is KeyState.PRE_ACTIVE
+    assert Journals(means.store).find(journal.rotation_id) == journal
+    monkeypatch.undo()
+    abort(means.server, means.store, journal)
+    assert states(means) == (["ACTIVE", "DESTROYED"], ["ACTIVE", "REVOKED"])
 
 
 @pytest.mark.parametrize("description", AFTER_ACTIVATION)

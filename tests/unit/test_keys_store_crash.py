@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fixtures_crash import kill_points
 from fixtures_keys import make_keyset
-from fixtures_store import new_store, primary, reopened
+from fixtures_store import add, new_store, primary, reopened
 
+from blindfit.errors import AccessError
+from keys.recovery import RecoveryKey
 from keys.states import KeyState
 from keys.store import KeyStore
 from keys.verification import check_audit, check_files, check_keysets
@@ -71,3 +73,29 @@ def test_a_crash_in_the_life_of_a_key_loses_no_other_and_leaves_each_in_one_stat
         primary(store)  # whatever was left does not hinder what comes
         assert check_audit(store) == []
     assert tried >= 40 // every
+
+
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow, id="all"), 5])
+def test_a_crash_while_somebody_gets_access_gives_all_of_it_or_nothing(root, tmp_path, every):
+    bob = RecoveryKey.generate()
+    store = new_store(root)
+    keysets = [primary(store), add(store)]
+    root.rename(tmp_path / "scene")
+
+    def prepare():
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(tmp_path / "scene", root)
+
+    def work():
+        reopened(root).add_recipient("bob", bob.recipient)
+
+    outcomes = set()
+    for _ in kill_points(root, prepare, work, every):
+        try:
+            opened = KeyStore(root).unlock(bob)
+        except AccessError:  # no stanza is of this kind
+            outcomes.add("nothing")
+            continue
+        assert all(opened.open(keyset.key_id).same_secret(keyset) for keyset in keysets)
+        outcomes.add("all")
+    assert outcomes == {"nothing", "all"}

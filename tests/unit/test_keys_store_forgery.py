@@ -18,6 +18,7 @@ from keys.seal import seal
 from keys.secret_message import new_message, secret_part
 from keys.states import KeyState
 from keys.store import KeyStore
+from keys.verification import check_manifest
 
 BOB = RecoveryKey.generate()
 
@@ -74,6 +75,18 @@ def test_an_open_store_does_not_believe_another_store_in_its_place(store, root, 
     for use in (store.records, lambda: add(store)):
         with pytest.raises((IntegrityError, KeyStateError), match=r"signature|changed meanwhile"):
             use()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "store.json"])
+def test_a_file_of_before_does_not_bring_a_removed_recipient_back(store, root, name):
+    old = (root / name).read_bytes()
+    store.remove_recipient("bob")
+    assert check_manifest(store) == []
+    (root / name).write_bytes(old)
+    with pytest.raises(IntegrityError, match="recovery recipients"):
+        reopened(root)
+    (finding,) = check_manifest(KeyStore(root))
+    assert "restore" in finding.advice
 
 
 @pytest.mark.parametrize("member", ["lock", "recovery", "public_key", "version", "signature"])

@@ -1,16 +1,26 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 
 import pytest
 from fixtures_keys import PARAMS
 from fixtures_store import add, new_store, primary, reopened
 
+from blindfit.errors import IntegrityError
 from blindfit.wire_types import KeyStatus
+from keys.journal import Kind, new_journal
+from keys.journals import Journals
 from keys.server_comparison import compare_with_server
 from keys.states import KeyState
 from keys.store import KeyStore
-from keys.verification import check_audit, check_files, check_keysets, check_manifest
+from keys.verification import (
+    check_audit,
+    check_files,
+    check_journals,
+    check_keysets,
+    check_manifest,
+)
 
 
 @pytest.fixture
@@ -111,6 +121,24 @@ def test_a_manifest_of_earlier_shows_in_the_log(store, root):
     (root / "manifest.json").write_bytes(earlier)
     (finding,) = everything(root)
     assert finding.subject == "audit log" and "earlier copy" in finding.problem
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"{}", None])
+def test_a_journal_that_would_stop_all_rotations_is_found_and_named(store, root, content):
+    journals = Journals(store)
+    with journals.only_one(PARAMS):
+        for params_id in (PARAMS, "ef" * 32):
+            journals.save(store, new_journal(Kind.ROTATE, ("m",), params_id, None, timedelta(0)))
+    assert check_journals(KeyStore(root)) == []
+    path = sorted((root / "rotations").glob("*.json"))[0]
+    path.write_bytes(path.read_bytes().replace(b'"m"', b'"n"') if content is None else content)
+    (finding,) = check_journals(KeyStore(root))
+    with pytest.raises(IntegrityError) as stopped:
+        Journals(store).all()
+    assert str(path) in finding.problem and "move it away" in finding.advice
+    assert (finding.problem, finding.advice) == (str(stopped.value), stopped.value.hint)
+    path.rename(root / "aside")
+    assert check_journals(KeyStore(root)) == [] and len(Journals(store).all()) == 1
 
 
 # -- with the server -----------------------------------------------------------------------------

@@ -8,12 +8,15 @@ import sys
 
 import pytest
 from fixtures_server import open_tenants, publish, request_for
+from sqlalchemy import insert
 from typer.testing import CliRunner
 
 from blindfit.errors import InputError, NotFoundError
 from blindfit.invitation import load_invitation
 from server_app.cli import app
+from server_app.database import Database, evaluation_keys
 from server_app.invitations import invite
+from server_app.layout import Layout
 from server_app.sizes import parse_size
 
 
@@ -142,3 +145,19 @@ def test_the_command_line_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_operator_revokes_a_key_by_its_first_digits(home):
+    open_tenants(home).enroll(invite(home, "clinic").token, request_for(), "")
+    database = Database.open(Layout.existing(home).database)
+    with database.writing() as connection:
+        for key_id in ("a1" + "0" * 62, "a2" + "0" * 62):
+            row = {"tenant": "clinic", "key_id": key_id, "params_id": "0" * 64, "salt": b""}
+            row |= {"size": 1, "state": "ACTIVE" if key_id[1] == "1" else "STAGED", "changed": 0.0}
+            connection.execute(insert(evaluation_keys).values(row))
+    with pytest.raises(InputError, match="2 keys of clinic begin with 'a'"):
+        call("keys", "revoke", "clinic", "a", "--home", str(home))
+    with pytest.raises(NotFoundError, match="no key that begins with 'b'"):
+        call("keys", "revoke", "clinic", "b", "--home", str(home))
+    document = call("keys", "revoke", "clinic", "a1", "--home", str(home))
+    assert document == {"tenant": "clinic", "key_id": "a1" + "0" * 62, "state": "REVOKED"}

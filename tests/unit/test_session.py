@@ -11,7 +11,7 @@ import pytest
 from fixtures_keys import CHEAP, make_keyset
 from test_keys_identity import enroll
 
-from blindfit.errors import InputError, NotEnrolledError
+from blindfit.errors import AccessError, InputError, NotEnrolledError
 from client_app.commands.predict import _agreement, _passphrase, predict
 from client_app.connection import Connection
 from client_app.pipeline import STALL_SECONDS
@@ -113,4 +113,15 @@ def test_a_new_passphrase_is_asked_twice_and_a_known_one_once(tmp_path, monkeypa
 def test_a_passphrase_file_is_not_confirmed(tmp_path):
     file = Path(tmp_path / "passphrase")
     file.write_text("correct horse\n")
+    file.chmod(0o600)
     assert _passphrase(tmp_path, file)() == b"correct horse"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
+def test_a_passphrase_file_that_others_may_use_is_refused(tmp_path, mode):
+    file = Path(tmp_path / "passphrase")
+    file.write_text("correct horse\n")
+    file.chmod(mode)
+    with pytest.raises(AccessError) as refused:
+        _passphrase(tmp_path, file)()
+    assert f"chmod 600 {file}" in refused.value.hint

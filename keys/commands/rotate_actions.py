@@ -10,7 +10,7 @@ from blindfit.console import emit, say
 from blindfit.errors import InputError, NotFoundError
 from keys.commands import rotation_views as views
 from keys.commands.connection import connected, open_store, unlocked_store
-from keys.commands.rotator import fitting_bundle, opened_rotator
+from keys.commands.rotate_many import fitting_bundle, opened_rotator
 from keys.identity_rotation import abort_renewal
 from keys.journal import Journal
 from keys.journals import Journals
@@ -19,6 +19,7 @@ from keys.rotation import Rotated, is_due, models_of
 from keys.rotation import abort as abort_rotation
 from keys.rotation_plan import plan_rotation
 from keys.store import KeyRecord, KeyStore
+from keys.without_key import advise
 
 if TYPE_CHECKING:
     from keys.commands.rotate import Request
@@ -29,9 +30,8 @@ def rotate_model(request: Request, model: str) -> None:
     store = open_store(request.home)
     record = store.primary(model)
     if record is None:
-        raise NotFoundError(
-            f"{model} has no key yet", hint=f"run `blindfit-keys create --model {model}`"
-        )
+        advice = advise(store, model)
+        raise NotFoundError(advice.what, hint=advice.hint)
     if request.dry_run:
         _plan(request, store, [record], model)
         return
@@ -126,6 +126,8 @@ def _plan(
     request: Request, store: KeyStore, records: list[KeyRecord], model: str | None = None
 ) -> None:
     limit = request.if_older_than
+    if request.passphrase_file:
+        unlocked_store(request.home, request.passphrase_file)  # so that a wrong one shows now
     with connected(request.home) as (identity, channel):
         fetch = partial(fetch_bundle, channel, request.home, identity.publisher_key)
         plans = []

@@ -84,6 +84,9 @@ class Rotator:
         say(f"keys of {models}:")
         try:
             self.rotated.append(rotate())
+        except KeyboardInterrupt:
+            say("  stopped; see `blindfit-keys rotate --status`, go on with `rotate --resume`")
+            raise
         except BlindfitError as error:
             say(f"  failed: {error}")
             self.failures.append(error)
