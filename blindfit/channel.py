@@ -171,6 +171,8 @@ class ServerChannel:
         report(status.received)
         if status.state != "UPLOADING":
             return status
+        if status.received > len(content):
+            raise ResponseMismatchError("the server claims more of the key than there is")
         if status.received < len(content):
             self._send_key(begin.key_id, content, status.received, report)
         request = evaluation_keys_pb2.KeyRequest(key_id=begin.key_id)
@@ -188,6 +190,8 @@ class ServerChannel:
         stream = self._keys.UploadChunks(chunks, timeout=LONG)
         try:
             for progress in stream:
+                if progress.received > len(content):
+                    raise ResponseMismatchError("the server claims more of the key than there is")
                 window.acknowledge(progress.received)
                 report(progress.received)
         except grpc.RpcError as error:

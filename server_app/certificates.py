@@ -14,10 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
-from blindfit.errors import InputError, LimitError, NotFoundError
+from blindfit.errors import AccessError, InputError, LimitError, NotFoundError
 from server_app.authority import sign_request
 from server_app.config import Limits
-from server_app.database import Database
+from server_app.database import Database, tenants
 from server_app.database import certificates as table
 
 _KEPT = 1000  # rows of one tenant, revoked ones too: nobody fills the database by renewing
@@ -36,11 +36,12 @@ class Certificates:
 
         ``caller`` is the fingerprint that asks; it stays valid. A certificate that the same key got
         before is replaced: repeating a request whose answer was lost takes no further place. Raises
-        `InputError` for a bad request and `LimitError`.
+        `InputError` for a bad request, `AccessError` for a revoked caller, and `LimitError`.
         """
         lifetime = self._limits.certificate_lifetime
         certificate = sign_request(self._home, csr_pem, tenant, lifetime)
         with self._database.writing() as connection:
+            _check_still_accepted(connection, tenant, caller)
             same_key = and_(table.c.key_sha256 == key_sha256(certificate), _is_active())
             superseded = or_(same_key, table.c.expires <= time.time())
             others = (table.c.tenant == tenant, table.c.fingerprint != caller)
@@ -87,6 +88,23 @@ def active_certificates(connection: Connection, tenant: str) -> int:
         table.c.tenant == tenant, _is_active(), table.c.expires > time.time()
     )
     return int(connection.execute(query).scalar_one())
+
+
+def _check_still_accepted(connection: Connection, tenant: str, caller: str) -> None:
+    # Asked again in the change itself: else a revocation that comes just now would be outlived.
+    query = select(func.count()).where(
+        table.c.tenant == tenant,
+        table.c.fingerprint == caller,
+        _is_active(),
+        table.c.expires > time.time(),
+        tenants.c.name == table.c.tenant,
+        tenants.c.state == "active",
+    )
+    if not connection.execute(query).scalar_one():
+        raise AccessError(
+            "this certificate is not, or no longer, a tenant's",
+            hint="ask the operator for an invitation, then run `blindfit-client enroll FILE`",
+        )
 
 
 def _is_active() -> ColumnElement[bool]:

@@ -26,8 +26,8 @@ class Limits:
     """How much of anything one server takes on. Times in seconds, sizes in bytes."""
 
     max_message: int = Field(
-        default=4 * MIB,
-        ge=2 * MIB,  # keys come in chunks of 1 MiB
+        default=MIB,
+        ge=MIB,  # keys come in pieces of 512 KiB
         description="one message of a client; at a start raised to the largest published row",
     )
     max_enrollment_message: int = Field(
@@ -51,7 +51,10 @@ class Limits:
         description="rows of one tenant over all its calls: others must not starve",
     )
     calls_per_tenant: int = Field(
-        default=256, ge=1, description="open calls of one tenant, of any kind"
+        default=64, ge=1, description="open calls of one tenant, of any kind"
+    )
+    uploads_per_tenant: int = Field(
+        default=4, ge=1, description="open uploads of evaluation keys of one tenant"
     )
     run_timeout: float = Field(
         default=300.0, gt=0, description="one run of a circuit; its worker is ended after this"

@@ -17,8 +17,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from blindfit.console import say
 from blindfit.core_dumps import disable_core_dumps
+from blindfit.errors import BlindfitError
 from server_app.config import Config, load_config
 from server_app.database import Database
 from server_app.key_collection import KeyCollection
@@ -141,9 +144,13 @@ class Daemon:
         """End graces and remove what is refused, now and then."""
         collection = KeyCollection(self._records, self._config.limits)
         while True:
-            collected = await asyncio.to_thread(collection.collect)
-            if any(asdict(collected).values()):
-                _log.info("collected evaluation keys: %s", asdict(collected))
+            try:
+                collected = await asyncio.to_thread(collection.collect)
+                if any(asdict(collected).values()):
+                    _log.info("collected evaluation keys: %s", asdict(collected))
+            except (BlindfitError, SQLAlchemyError, OSError):
+                # Else graces and quotas would stay as they are until the next start.
+                _log.exception("collecting evaluation keys failed; it is tried again")
             await asyncio.sleep(_COLLECT_EVERY)
 
 

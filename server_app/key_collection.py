@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_
 
+from blindfit.errors import KeyNotUploadedError, KeyStateError
 from blindfit.wire_types import KeyState
 from server_app.config import Limits
 from server_app.database import evaluation_keys as table
@@ -71,7 +73,10 @@ class KeyCollection:
         return count
 
     def _each(self, which: ColumnElement[bool], act: Callable[[str, str], object]) -> int:
-        rows = self._records.where(which)
-        for row in rows:
-            act(row.tenant, row.key_id)
-        return len(rows)
+        count = 0
+        for row in self._records.where(which):
+            # Its tenant may revoke, commit or forget a key between the look-up and the change.
+            with suppress(KeyNotUploadedError, KeyStateError):
+                act(row.tenant, row.key_id)
+                count += 1
+        return count

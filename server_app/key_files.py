@@ -10,7 +10,7 @@ import errno
 import mmap
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,13 @@ class KeyFiles:
                 return file.stat().st_size
         return 0
 
-    def write(self, upload: Upload, offset: int, data: bytes) -> int:
+    def write(
+        self,
+        upload: Upload,
+        offset: int,
+        data: bytes,
+        still_begun: Callable[[], bool] = lambda: True,
+    ) -> int:
         """Write a piece; returns how much there is now. Writing a piece again is harmless.
 
         Raises `InputError` for a gap or for more than was announced, `KeyNotUploadedError` when no
@@ -70,6 +76,9 @@ class KeyFiles:
         """
         part = self._part(upload.tenant, upload.key_id)
         with self._locked(part), _open(part) as descriptor:
+            # Asked under the lock, without which the part cannot become another upload's.
+            if not still_begun():
+                raise KeyNotUploadedError("this upload of the key is over")
             length = os.fstat(descriptor).st_size
             if offset > length:
                 raise InputError(f"bytes {length} to {offset} of the key are missing")

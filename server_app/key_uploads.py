@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,12 @@ from blindfit.errors import InputError, KeyRevokedError, KeyStateError, LimitErr
 from blindfit.frame import Frame
 from blindfit.key_id import SALT_BYTES
 from blindfit.manifest import SHA256
+from blindfit.upload_window import PIECE_BYTES
 from blindfit.wire_types import KeyState, KeyStatus
 from server_app.config import Limits
 from server_app.database import evaluation_keys as table
 from server_app.key_files import Upload
-from server_app.key_records import KeyRecords, find_row, get_row, is_key
+from server_app.key_records import KeyRecords, find_row, get_row, is_key, set_state
 from server_app.key_states import REFUSED
 from server_app.quotas import check_room
 
@@ -75,26 +77,43 @@ class KeyUploads:
 
         Raises `KeyNotUploadedError` when the upload is over by now, `InputError`.
         """
-        return self._records.files.write(upload, offset, data)
+        if len(data) > PIECE_BYTES:
+            raise InputError(f"a piece of a key has at most {PIECE_BYTES} bytes, not {len(data)}")
 
-    def announced_params(self, tenant: str, key_id: str) -> str:
-        """The params_id that a key was announced with; raises `KeyNotUploadedError`."""
-        return str(self._records.get(tenant, key_id).params_id)
+        def still_begun() -> bool:
+            row = self._records.get(upload.tenant, upload.key_id)
+            return row.state == "UPLOADING" and _upload(row) == upload
 
-    def commit(self, tenant: str, key_id: str, frame: Frame) -> KeyStatus:
+        return self._records.files.write(upload, offset, data, still_begun)
+
+    def commit(self, tenant: str, key_id: str, frame_of: Callable[[str], Frame]) -> KeyStatus:
         """Check a key's bytes; it becomes STAGED. Harmless when it is that or further already.
 
-        Bytes that are wrong end the upload: which of them are is unknown.
+        ``frame_of`` gives the frame of evaluation keys by params_id. Bytes that are wrong end the
+        upload: which of them are is unknown.
         """
         row = self._records.get(tenant, key_id)
         if row.state != "UPLOADING":
             return self._records.status(row)
+        frame = frame_of(row.params_id)
+        if row.size != frame.length:
+            raise InputError(f"keys with these parameters have {frame.length} bytes by now")
         try:
             self._records.files.finish(_upload(row), frame)
         except InputError:
             self.forget(tenant, key_id)
             raise
-        return self._records.change(tenant, key_id, "STAGED")
+        return self._stage(row)
+
+    def _stage(self, checked: Row[Any]) -> KeyStatus:
+        """Only the very row whose bytes were checked: it may have been revoked and begun anew."""
+        with self._records.database.writing() as connection:
+            row = get_row(connection, checked.tenant, checked.key_id)
+            if row.state == "UPLOADING":
+                if _announced(row) != _announced(checked):
+                    raise InputError("the key was begun again differently; upload it again")
+                set_state(connection, row.tenant, row.key_id, "STAGED", self._records.clock())
+            return self._records.status(get_row(connection, row.tenant, row.key_id))
 
     def forget(self, tenant: str, key_id: str, state: KeyState = "UPLOADING") -> None:
         """Drop a key that is in ``state`` still, as if it had never begun: it may come again.
@@ -137,6 +156,10 @@ class KeyUploads:
             raise LimitError(f"the key has {announced.size} bytes; this server takes {largest}")
 
 
+def _announced(row: Row[Any]) -> tuple[str, bytes, int]:
+    return row.params_id, row.salt, row.size
+
+
 def _upload(row: Row[Any]) -> Upload:
     return Upload(row.tenant, row.key_id, row.salt, row.size)
 
@@ -147,6 +170,5 @@ def _check_same(row: Row[Any], announced: Announcement) -> None:
             f"key {row.key_id[:16]} was revoked, and its id is never accepted again",
             details={"key_id": row.key_id, "state": row.state},
         )
-    before = (row.params_id, row.salt, row.size)
-    if before != (announced.params_id, announced.salt, announced.size):
+    if _announced(row) != (announced.params_id, announced.salt, announced.size):
         raise InputError(f"key {row.key_id[:16]} was announced differently before")

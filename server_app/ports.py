@@ -20,6 +20,7 @@ from server_app.key_records import KeyRecords
 from server_app.key_uploads import KeyUploads
 from server_app.layout import Layout
 from server_app.listening import Listener
+from server_app.open_uploads import OpenUploads
 from server_app.registry import ModelVersion, Registry
 from server_app.runner import Runner
 from server_app.servicer import (
@@ -90,6 +91,7 @@ class Ports:
             certificates=Certificates(self.layout.home, self.database, limits),
             catalogue=catalogue,
             uploads=KeyUploads(self.records, limits),
+            open_uploads=OpenUploads(limits.uploads_per_tenant),
             keys=keys,
             activation=KeyActivation(self.records, limits),
             inference=Inference(catalogue, keys, self.runner, limits),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from blindfit.bundle import CLIENT_ZIP, checked_file
@@ -47,6 +48,7 @@ from server_app.evaluation_keys import EvaluationKeys
 from server_app.inference import Inference
 from server_app.key_activation import KeyActivation
 from server_app.key_uploads import Announcement, KeyUploads
+from server_app.open_uploads import OpenUploads
 from server_app.row_stream import answer_stream
 from server_app.tenants import Tenant, Tenants
 
@@ -68,6 +70,7 @@ class Services:
     certificates: Certificates
     catalogue: Catalogue
     uploads: KeyUploads
+    open_uploads: OpenUploads
     keys: EvaluationKeys
     activation: KeyActivation
     inference: Inference
@@ -162,22 +165,26 @@ class _Keys(_TenantServicer):
         async with answering(context, "UploadChunks") as note:
             # Asked once: who is revoked meanwhile fills up what was reserved, but cannot commit.
             tenant, uploads, upload = self._caller(context, note), self._services.uploads, None
-            async for request in requests:
-                if upload is None:
-                    upload = await asyncio.to_thread(uploads.resume, tenant.name, request.key_id)
-                chunk = request.chunk
-                received = await asyncio.to_thread(uploads.write, upload, chunk.offset, chunk.data)
-                yield evaluation_keys_pb2.UploadProgress(received=received)
+            with self._services.open_uploads.one_more(tenant.name):
+                async for request in requests:
+                    if upload is None:
+                        upload = await asyncio.to_thread(
+                            uploads.resume, tenant.name, request.key_id
+                        )
+                    received = await asyncio.to_thread(
+                        uploads.write, upload, request.chunk.offset, request.chunk.data
+                    )
+                    yield evaluation_keys_pb2.UploadProgress(received=received)
             if upload is None:
                 raise InputError("the first message of an upload names the key")
 
     async def CommitUpload(self, request: Any, context: Any) -> Any:  # noqa: N802
         async with answering(context, "CommitUpload") as note:
             tenant = self._caller(context, note)
-            uploads = self._services.uploads
-            params_id = uploads.announced_params(tenant.name, request.key_id)
-            frame = self._services.catalogue.key_frame(tenant, params_id)
-            status = await asyncio.to_thread(uploads.commit, tenant.name, request.key_id, frame)
+            frame_of = partial(self._services.catalogue.key_frame, tenant)
+            status = await asyncio.to_thread(
+                self._services.uploads.commit, tenant.name, request.key_id, frame_of
+            )
             return key_status_to(status)
 
     async def GetKeyStatus(self, request: Any, context: Any) -> Any:  # noqa: N802

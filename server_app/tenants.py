@@ -181,6 +181,10 @@ def _keep_tenant(
         # Two invitations for one new name: the first to come has it.
         raise InvitationError("the invitation is unknown, used or expired")
     else:
+        if known.state != "active":
+            # What a thief renewed before the tenant was revoked must not come back with it.
+            older = update(db.certificates).where(db.certificates.c.tenant == name)
+            connection.execute(older.values(state="revoked"))
         change = {
             "state": "active",
             "models": known.models if models is None else models,

@@ -50,7 +50,7 @@ class Server:
         self.begin(key, tenant)
         for offset in range(0, SIZE, 1000):
             self.write(key, offset, key.content[offset : offset + 1000], tenant)
-        return self.uploads.commit(tenant, key.id, FRAME)
+        return self.uploads.commit(tenant, key.id, lambda params_id: FRAME)
 
     def activate(self, key, replaces=None, grace=None, tenant="clinic"):
         before = replaces.id if replaces else ""

@@ -131,3 +131,25 @@ def test_renewing_and_revoking_without_end_does_not_fill_the_database(home, monk
         others = table.c.fingerprint != own
         connection.execute(update(table).where(others).values(expires=1.0))
     assert some.renew("clinic", own, request_for())
+
+
+def test_a_caller_that_was_revoked_just_now_gets_no_further_certificate(home):
+    old = enrolled(home, "clinic")
+    new = fingerprint(certificates(home).renew("clinic", old, request_for()))
+    certificates(home).revoke("clinic", new, old)
+    with pytest.raises(AccessError):
+        certificates(home).renew("clinic", old, request_for())
+
+
+def test_a_revoked_tenant_comes_back_without_its_older_certificates(home):
+    old = enrolled(home, "clinic")
+    open_tenants(home).revoke("clinic")
+    with Database.open(Layout(home).database).writing() as connection:
+        # As a renewal would leave it that came right after the revocation.
+        connection.execute(update(table).where(table.c.fingerprint == old).values(state="active"))
+    new = fingerprint(
+        open_tenants(home).enroll(invite(home, "clinic", renews=True).token, request_for(), "")[1]
+    )
+    assert open_tenants(home).identify(new).name == "clinic"
+    with pytest.raises(AccessError):
+        open_tenants(home).identify(old)

@@ -28,7 +28,7 @@ def rewrite(home, old, new):
 def test_a_new_home_has_the_default_configuration(home):
     assert load_config(home) == Config()
     assert load_config(home).listen == "127.0.0.1:7443"
-    assert load_config(home).limits.max_message == 4 << 20
+    assert load_config(home).limits.max_message == 1 << 20
 
 
 def test_every_limit_stands_in_the_file_with_its_default_and_what_it_means(home):

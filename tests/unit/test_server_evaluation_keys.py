@@ -60,7 +60,7 @@ def test_an_upload_goes_on_where_it_ended_also_in_another_process(server, home):
     again = Server(home)
     assert again.begin(key).received == 1500
     again.write(key, 1500, key.content[1500:])
-    assert again.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
+    assert again.uploads.commit("clinic", key.id, lambda params_id: FRAME).state == "STAGED"
 
 
 def test_a_piece_that_comes_again_changes_nothing(server):
@@ -70,14 +70,14 @@ def test_a_piece_that_comes_again_changes_nothing(server):
     server.write(key, 500, key.content[500:2500])
     assert server.begin(key).received == 2500
     server.write(key, 2500, key.content[2500:])
-    assert server.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
+    assert server.uploads.commit("clinic", key.id, lambda params_id: FRAME).state == "STAGED"
 
 
 def test_beginning_and_committing_again_is_harmless(server):
     key = Key()
     server.stage(key)
     assert server.begin(key).state == "STAGED"
-    assert server.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
+    assert server.uploads.commit("clinic", key.id, lambda params_id: FRAME).state == "STAGED"
     with pytest.raises(KeyStateError, match="upload is over"):
         server.write(key, 0, b"x")
 
@@ -108,7 +108,7 @@ def test_a_full_disk_is_told_and_the_upload_goes_on_when_there_is_room(server, m
     monkeypatch.setattr(os, "pwrite", write)
     assert server.begin(key).received == 100
     server.write(key, 100, key.content[100:])
-    assert server.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
+    assert server.uploads.commit("clinic", key.id, lambda params_id: FRAME).state == "STAGED"
 
 
 def test_wrong_bytes_end_the_upload_and_the_id_may_come_again(server):
@@ -116,7 +116,7 @@ def test_wrong_bytes_end_the_upload_and_the_id_may_come_again(server):
     server.begin(key)
     server.write(key, 0, honest(SIZE))
     with pytest.raises(InputError, match="do not have the hash"):
-        server.uploads.commit("clinic", key.id, FRAME)
+        server.uploads.commit("clinic", key.id, lambda params_id: FRAME)
     with pytest.raises(KeyNotUploadedError):
         server.state(key)
     assert server.stage(key).state == "STAGED"
@@ -127,7 +127,7 @@ def test_too_few_bytes_are_refused(server):
     server.begin(key)
     server.write(key, 0, key.content[:-1])
     with pytest.raises(InputError, match=f"has {SIZE - 1} bytes"):
-        server.uploads.commit("clinic", key.id, FRAME)
+        server.uploads.commit("clinic", key.id, lambda params_id: FRAME)
 
 
 def test_a_key_whose_frame_lies_is_refused_though_its_hash_is_right(server):
@@ -188,7 +188,7 @@ def test_a_commit_that_crashed_after_its_rename_is_finished_by_the_next(server):
     server.files.finish(key.upload, FRAME)  # and no change of the row
     status = server.begin(key)
     assert (status.state, status.received) == ("UPLOADING", SIZE)
-    assert server.uploads.commit("clinic", key.id, FRAME).state == "STAGED"
+    assert server.uploads.commit("clinic", key.id, lambda params_id: FRAME).state == "STAGED"
 
 
 # -- whose key, and in which state ---------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_another_tenants_key_is_exactly_as_unknown_as_one_that_does_not_exist(se
     attempts = [
         lambda k: server.keys.status("rival", k.id),
         lambda k: server.write(k, 0, b"x", "rival"),
-        lambda k: server.uploads.commit("rival", k.id, FRAME),
+        lambda k: server.uploads.commit("rival", k.id, lambda params_id: FRAME),
         lambda k: server.activate(k, tenant="rival"),
         lambda k: server.keys.revoke("rival", k.id),
         lambda k: server.usable(k, tenant="rival", prove=True),

@@ -38,7 +38,7 @@ def test_a_complete_key_is_on_the_disk_before_its_name(server, tmp_path, monkeyp
     server.write(key, 0, key.content)
     disk = DiskLog(tmp_path)
     disk.install(monkeypatch)
-    server.uploads.commit("clinic", key.id, FRAME)
+    server.uploads.commit("clinic", key.id, lambda params_id: FRAME)
     path = server.files.path("clinic", key.id).relative_to(tmp_path)
     assert disk.names() == [str(path)]
 
@@ -51,7 +51,7 @@ def test_wrong_bytes_are_removed_also_if_a_crash_came_between(server):
         server.files.finish(key.upload, FRAME)  # and no change of the row
     assert server.begin(key).received == SIZE
     with pytest.raises(InputError, match="do not have the hash"):
-        server.uploads.commit("clinic", key.id, FRAME)
+        server.uploads.commit("clinic", key.id, lambda params_id: FRAME)
     assert list(server.files.stored()) == []
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from fixtures_evaluation_keys import SIZE, Key, Server, home_with_tenants
+from fixtures_evaluation_keys import FRAME, SIZE, Key, Server, frame_of, home_with_tenants
 
 from blindfit.errors import (
     InputError,
@@ -16,7 +17,11 @@ from blindfit.errors import (
     KeyRevokedError,
     LimitError,
     NotFoundError,
+    UnavailableError,
 )
+from blindfit.upload_window import PIECE_BYTES
+from server_app.key_uploads import KeyUploads
+from server_app.open_uploads import OpenUploads
 from server_app.quotas import OwnQuota, Quota
 
 
@@ -188,3 +193,73 @@ def test_a_staged_key_that_nobody_activates_is_forgotten_and_may_come_again(serv
     assert [k for _, k, _ in server.files.stored()] == [active.id]
     assert server.state(active) == "ACTIVE"
     assert server.stage(key).state == "STAGED"
+
+
+def test_a_key_that_is_gone_meanwhile_does_not_end_a_collection(server, monkeypatch):
+    first, second = Key(), Key()
+    for key in (first, second):
+        server.begin(key)
+    server.now += server.limits.upload_expiry
+    forget = KeyUploads.forget
+
+    def gone_first(uploads, tenant, key_id, state="UPLOADING"):
+        if key_id == first.id:
+            raise KeyNotUploadedError("gone")
+        forget(uploads, tenant, key_id, state)
+
+    monkeypatch.setattr(KeyUploads, "forget", gone_first)
+    assert server.collection.collect().expired_uploads == 1
+
+
+def test_a_stream_of_an_upload_that_was_begun_anew_writes_nothing(server):
+    key = Key()
+    server.begin(key)
+    stale = replace(server.uploads.resume("clinic", key.id), size=2 * SIZE)
+    with pytest.raises(KeyNotUploadedError, match="is over"):
+        server.uploads.write(stale, 0, key.content)
+    assert server.begin(key).received == 0
+
+
+def test_a_piece_larger_than_clients_send_is_refused(server):
+    key = Key()
+    server.begin(key)
+    with pytest.raises(InputError, match="a piece of a key has at most"):
+        server.write(key, 0, bytes(PIECE_BYTES + 1))
+
+
+def test_a_commit_with_the_frame_of_other_parameters_leaves_the_upload_as_it_is(server):
+    key = Key()
+    server.begin(key)
+    server.write(key, 0, key.content)
+    with pytest.raises(InputError, match="have 4104 bytes by now"):
+        server.uploads.commit("clinic", key.id, lambda params_id: frame_of(SIZE + 8))
+    assert server.begin(key).received == SIZE
+
+
+def test_a_tenant_has_few_uploads_open_and_others_do_not_notice():
+    uploads = OpenUploads(2)
+    with uploads.one_more("clinic"), uploads.one_more("rival"):
+        with uploads.one_more("clinic"):
+            with pytest.raises(UnavailableError, match="2 uploads"), uploads.one_more("clinic"):
+                pass
+            with uploads.one_more("rival"):
+                pass
+        with uploads.one_more("clinic"):
+            pass
+
+
+def test_a_key_that_was_begun_anew_while_it_was_checked_is_not_staged(server):
+    key = Key()
+    server.begin(key)
+    server.write(key, 0, key.content)
+
+    def frame_of(params_id):
+        server.keys.revoke("clinic", key.id)
+        other = replace(key.announced, params_id="b" * 64)
+        server.uploads.begin("clinic", other, FRAME)
+        server.write(key, 0, key.content)
+        return FRAME
+
+    with pytest.raises(InputError, match="begun again"):
+        server.uploads.commit("clinic", key.id, frame_of)
+    assert server.state(key) == "UPLOADING"
