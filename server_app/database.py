@@ -46,6 +46,7 @@ tenants = Table(
     Column("max_keys", Integer, nullable=True),
     Column("max_key_bytes", Integer, nullable=True),
     Column("max_generations", Integer, nullable=True),
+    Column("key_lifetime", Float, nullable=True),  # seconds
 )
 
 certificates = Table(

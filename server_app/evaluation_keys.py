@@ -18,6 +18,7 @@ from server_app.config import Limits
 from server_app.database import evaluation_keys as table
 from server_app.key_records import KeyRecords, get_row, is_key, set_state
 from server_app.key_states import REFUSED
+from server_app.quotas import quota_of
 from server_app.runner import KeyRef
 
 
@@ -72,10 +73,12 @@ class EvaluationKeys:
         Raises `KeyNotUploadedError`, `KeyRevokedError`, `KeyExpiredError`, `KeyMismatchError` or
         `KeyStagedError`.
         """
-        row = self._records.get(tenant, key_id)
+        with self._records.database.reading() as connection:
+            row = get_row(connection, tenant, key_id)
+            lifetime = quota_of(connection, tenant, self._limits).lifetime
         state = self._records.state(row)
         _check_usable(key_id, state, matches=row.params_id == params_id, prove=prove)
-        if self._records.expired(row, self._limits.key_lifetime):
+        if self._records.expired(row, lifetime):
             raise KeyExpiredError(
                 f"key {key_id[:16]} has been active for longer than this server allows",
                 details={"key_id": key_id, "state": state},

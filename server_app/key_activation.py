@@ -60,7 +60,8 @@ class KeyActivation:
 
     def _retire(self, connection: Connection, tenant: str, key_id: str, seconds: float) -> None:
         now = self._records.clock()
-        if self._records.expired(get_row(connection, tenant, key_id), self._limits.key_lifetime):
+        lifetime = quota_of(connection, tenant, self._limits).lifetime
+        if self._records.expired(get_row(connection, tenant, key_id), lifetime):
             set_state(connection, tenant, key_id, "REVOKED", now)
         else:
             set_state(connection, tenant, key_id, "RETIRING", now, now + seconds)

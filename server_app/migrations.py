@@ -16,6 +16,7 @@ _STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE tenants ADD COLUMN max_keys INTEGER",
         "ALTER TABLE tenants ADD COLUMN max_key_bytes INTEGER",
         "ALTER TABLE tenants ADD COLUMN max_generations INTEGER",
+        "ALTER TABLE tenants ADD COLUMN key_lifetime FLOAT",
         "ALTER TABLE certificates ADD COLUMN key_sha256 VARCHAR",
     ),
 }

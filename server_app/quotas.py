@@ -15,11 +15,15 @@ from server_app.key_states import REFUSED
 
 @dataclass(frozen=True)
 class Quota:
-    """Keys, their bytes together, and keys with the same parameters, that are not refused."""
+    """Keys, their bytes together, and keys with the same parameters, that are not refused.
+
+    ``lifetime`` is for how many seconds an active key answers.
+    """
 
     keys: int
     key_bytes: int
     generations: int
+    lifetime: float
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,11 @@ class OwnQuota:
     keys: int | None = None
     key_bytes: int | None = None
     generations: int | None = None
+    lifetime: float | None = None
 
     def check(self) -> None:
         """Raise `InputError` for a quota with which no key could be used or replaced."""
-        least = {"keys": 1, "key_bytes": 1, "generations": 2}
+        least = {"keys": 1, "key_bytes": 1, "generations": 2, "lifetime": 1}
         for name, minimum in least.items():
             value = getattr(self, name)
             if value is not None and value < minimum:
@@ -63,6 +68,7 @@ class Quotas:
             "max_keys": own.keys,
             "max_key_bytes": own.key_bytes,
             "max_generations": own.generations,
+            "key_lifetime": own.lifetime,
         }
         with self._database.writing() as connection:
             own_quota(connection, tenant)
@@ -81,12 +87,18 @@ def quota_of(connection: Connection, tenant: str, limits: Limits) -> Quota:
         limits.keys_per_tenant if own.keys is None else own.keys,
         limits.key_bytes_per_tenant if own.key_bytes is None else own.key_bytes,
         limits.generations_per_tenant if own.generations is None else own.generations,
+        limits.key_lifetime if own.lifetime is None else own.lifetime,
     )
 
 
 def own_quota(connection: Connection, tenant: str) -> OwnQuota:
     """The columns of one tenant; raises `NotFoundError`."""
-    columns = (tenants.c.max_keys, tenants.c.max_key_bytes, tenants.c.max_generations)
+    columns = (
+        tenants.c.max_keys,
+        tenants.c.max_key_bytes,
+        tenants.c.max_generations,
+        tenants.c.key_lifetime,
+    )
     row = connection.execute(select(*columns).where(tenants.c.name == tenant)).one_or_none()
     if row is None:
         raise NotFoundError(

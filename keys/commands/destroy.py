@@ -56,8 +56,8 @@ def destroy(
 
 
 def _schedule(store: UnlockedStore, record: KeyRecord, delay: str | None) -> KeyRecord:
+    from blindfit.durations import parse_duration
     from keys.destruction import DEFAULT_DELAY, after, require_schedulable
-    from keys.durations import parse_duration
 
     at = after(parse_duration(delay) if delay else DEFAULT_DELAY)
     require_schedulable(record)

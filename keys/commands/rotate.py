@@ -130,6 +130,6 @@ def _require_use(
 
 
 def _duration(text: str) -> timedelta:
-    from keys.durations import parse_duration
+    from blindfit.durations import parse_duration
 
     return parse_duration(text)

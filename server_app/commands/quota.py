@@ -20,6 +20,10 @@ def quota(
     generations: Annotated[
         int | None, typer.Option("--generations", metavar="N", help="Keys of equal parameters.")
     ] = None,
+    lifetime: Annotated[
+        str | None,
+        typer.Option("--lifetime", metavar="DURATION", help="Of an active key, such as 90d."),
+    ] = None,
     reset: Annotated[
         bool, typer.Option("--reset", help="Go back to the server's limits first.")
     ] = False,
@@ -27,6 +31,9 @@ def quota(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a tenant may keep here, after changing what is given; obeyed at once."""
+    from datetime import timedelta
+
+    from blindfit.durations import parse_duration
     from blindfit.home import resolve_home
     from server_app.config import load_config
     from server_app.database import Database
@@ -41,6 +48,7 @@ def quota(
         before.keys if keys is None else keys,
         before.key_bytes if size is None else parse_size(size),
         before.generations if generations is None else generations,
+        before.lifetime if lifetime is None else parse_duration(lifetime).total_seconds(),
     )
     if reset or own != before:
         quotas.set(name, own)
@@ -50,11 +58,13 @@ def quota(
         "keys": {"used": count, "limit": allowed.keys, "own": own.keys is not None},
         "bytes": {"used": total, "limit": allowed.key_bytes, "own": own.key_bytes is not None},
         "generations": {"limit": allowed.generations, "own": own.generations is not None},
+        "lifetime": {"limit": allowed.lifetime, "own": own.lifetime is not None},
     }
 
     def human() -> None:
         print(f"keys: {count} of {allowed.keys}")
         print(f"bytes: {total} of {allowed.key_bytes}")
         print(f"generations: up to {allowed.generations}")
+        print(f"lifetime of an active key: {timedelta(seconds=allowed.lifetime)}")
 
     emit(document, as_json, human)

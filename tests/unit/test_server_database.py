@@ -63,8 +63,8 @@ def test_what_version_1_kept_is_all_there(home):
 def test_a_tenant_of_version_1_has_the_servers_quota_and_can_get_its_own(home):
     quotas = Quotas(Database.open(Layout(home).database), Limits())
     assert quotas.of("clinic").keys == Limits().keys_per_tenant
-    quotas.set("clinic", OwnQuota(1, 2, 3))
-    assert quotas.of("clinic") == Quota(1, 2, 3)
+    quotas.set("clinic", OwnQuota(1, 2, 3, 4.0))
+    assert quotas.of("clinic") == Quota(1, 2, 3, 4.0)
     open_tenants(home).enroll(invite(home, "clinic", renews=True).token, request_for(), "")
 
 
@@ -83,7 +83,7 @@ def test_two_programs_that_open_an_old_database_at_once_do_it_once(home):
     for thread in threads:
         thread.join()
     assert errors == []
-    assert len(rows(home, "tenants")[0]) == 8
+    assert len(rows(home, "tenants")[0]) == 9
 
 
 def test_a_migrated_database_has_the_columns_of_a_new_one(home, tmp_path):

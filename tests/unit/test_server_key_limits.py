@@ -82,7 +82,9 @@ def test_going_on_with_an_upload_takes_no_second_place(server):
 def test_a_quota_is_changed_by_parts_and_left_to_the_server_again(server):
     limits = server.limits
     server.quotas.set("clinic", OwnQuota(keys=2, generations=3))
-    assert server.quotas.of("clinic") == Quota(2, limits.key_bytes_per_tenant, 3)
+    assert server.quotas.of("clinic") == Quota(
+        2, limits.key_bytes_per_tenant, 3, limits.key_lifetime
+    )
     server.quotas.set("clinic", OwnQuota())
     assert server.quotas.of("clinic").keys == limits.keys_per_tenant
 
@@ -218,6 +220,20 @@ def test_a_stream_of_an_upload_that_was_begun_anew_writes_nothing(server):
     with pytest.raises(KeyNotUploadedError, match="is over"):
         server.uploads.write(stale, 0, key.content)
     assert server.begin(key).received == 0
+
+
+def test_a_tenant_may_have_keys_of_a_shorter_life_than_others(server):
+    mine, rivals = Key(), Key()
+    for key, tenant in ((mine, "clinic"), (rivals, "rival")):
+        server.stage(key, tenant)
+        server.activate(key, tenant=tenant)
+    server.quotas.set("clinic", OwnQuota(lifetime=60.0))
+    server.now += 61
+    with pytest.raises(KeyExpiredError):
+        server.usable(mine)
+    assert server.usable(rivals, "rival").key_id == rivals.id
+    server.quotas.set("clinic", OwnQuota())
+    assert server.usable(mine).key_id == mine.id
 
 
 def test_a_piece_larger_than_clients_send_is_refused(server):

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from blindfit.durations import parse_duration
 from blindfit.errors import InputError
 from keys.destruction import after
-from keys.durations import parse_duration
 
 
 @pytest.mark.parametrize(
