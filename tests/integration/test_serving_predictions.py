@@ -253,7 +253,8 @@ def test_sigterm_answers_accepted_rows_and_ends_in_time(template, tmp_path):
                 yield call
 
         answered = 0
-        with pytest.raises(UnavailableError, match="shutting down"):
+        # The reason may be lost where the connection ends while this side still sends.
+        with pytest.raises(UnavailableError, match="shutting down|cannot be reached"):
             for _, reply in client.channel.predict_stream(endless()):
                 assert not isinstance(reply, BlindfitError), reply
                 answered += 1
@@ -296,6 +297,13 @@ def test_sigterm_does_not_wait_for_calls_that_only_wait(template, tmp_path):
         asked.set()
 
 
+def is_busy(process):
+    try:
+        return process.cpu_percent(0.05) > 20
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_ctrl_c_in_the_terminal_lets_the_workers_finish(template, tmp_path):
     """A terminal sends SIGINT to the whole group, workers and forkserver included."""
     with serving(copy_of(template, tmp_path / "home"), 1) as daemon:
@@ -304,7 +312,7 @@ def test_ctrl_c_in_the_terminal_lets_the_workers_finish(template, tmp_path):
         ciphertext, replies = tree.encrypt(tree.random_row()), []
         thread = threading.Thread(target=lambda: replies.append(client.predict(tree, ciphertext)))
         thread.start()
-        assert wait_until(lambda: any(w.cpu_percent(0.05) > 20 for w in daemon.workers()))
+        assert wait_until(lambda: any(map(is_busy, daemon.workers())))
         for process in [*daemon.family(), psutil.Process(daemon.pid)]:
             process.send_signal(signal.SIGINT)
         thread.join(30)
