@@ -17,9 +17,9 @@ import numpy as np
 from bench.kill_points import KillPoints, die
 from bench.local_cipher import LocalCipher
 from blindfit.bundle import fetch_bundle
-from blindfit.channel import ServerChannel
 from blindfit.files import write_atomic
 from keys.cipher import Cipher
+from keys.connecting import connect
 from keys.identity import load_identity
 from keys.journals import Journals
 from keys.means import Means
@@ -50,7 +50,7 @@ def publish(server: Path) -> None:
 
 def begin_home(home: Path) -> None:
     """A first key, and a result that was computed for it."""
-    KeyStore(home / "keys").initialize(_LOCK)
+    KeyStore.of(home).initialize(_LOCK)
     with _opened(home) as means:
         create_key(means)
         _remember_result(home, means)
@@ -117,11 +117,9 @@ class _DyingServer:
 @contextmanager
 def _opened(home: Path) -> Iterator[Means]:
     identity = load_identity(home)
-    with ServerChannel.connect(
-        identity.address, identity.ca_pem, identity.certificate_pem, identity.key_pem
-    ) as channel:
+    with connect(identity) as channel:
         bundle = fetch_bundle(channel, home, identity.publisher_key, MODEL)
-        store = KeyStore(home / "keys").unlock(_LOCK)
+        store = KeyStore.of(home).unlock(_LOCK)
         yield Means(channel, store, bundle, cipher=LocalCipher)
 
 

@@ -27,9 +27,9 @@ from blindfit.console import say
 from blindfit.errors import BlindfitError
 from blindfit.fhe_runtime import load_concrete
 from blindfit.schema import Schema
-from client_app.connection import connect
 from client_app.session import Session
 from demo.deployment import PASSPHRASE, Deployment
+from keys.connecting import connect
 from keys.identity import load_identity
 from keys.means import Means
 from keys.rotation import create_key, rotate

@@ -26,11 +26,11 @@ _PASSPHRASE = b"correct horse battery staple"
 def measure_unlock(work: Path) -> list[Entry]:
     """Unlocking a store of twenty keysets and opening one; `blindfit-keys list` of that store."""
     home = work / "home"
-    store = KeyStore(home / "keys").initialize(Passphrase(_PASSPHRASE))
+    store = KeyStore.of(home).initialize(Passphrase(_PASSPHRASE))
     records = [store.create(_keyset(), model="bench") for _ in range(_KEYS)]
 
     def unlock() -> None:
-        KeyStore(home / "keys").unlock(Passphrase(_PASSPHRASE)).open(records[0].key_id)
+        KeyStore.of(home).unlock(Passphrase(_PASSPHRASE)).open(records[0].key_id)
 
     def list_keys() -> None:
         subprocess.run(

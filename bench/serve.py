@@ -20,9 +20,9 @@ from blindfit.bundle import fetch_bundle
 from blindfit.channel import ServerChannel
 from blindfit.fhe_runtime import load_concrete
 from blindfit.schema import Schema
-from client_app.session import connect
 from demo.deployment import PASSPHRASE, Deployment
 from keys.cipher import Cipher
+from keys.connecting import connect
 from keys.identity import load_identity
 from keys.unlocking import unlock_store
 from server_app.publish import publish_estimator

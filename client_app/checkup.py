@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 
 from blindfit.errors import BlindfitError
-from client_app.connection import connect
+from keys.connecting import connect
 from keys.identity import load_identity
 from keys.journals import Journals
 from keys.states import KeyState
@@ -71,7 +71,7 @@ def _server(home: Path) -> Check:
 
 
 def _keys(home: Path) -> Check:
-    records = KeyStore(home / "keys").records()
+    records = KeyStore.of(home).records()
     usable = [record for record in records if record.state is KeyState.ACTIVE]
     hint = "" if usable else "run `blindfit-keys create --model MODEL`"
     return Check("keys", True, f"{len(usable)} active of {len(records)}", hint)
@@ -79,7 +79,7 @@ def _keys(home: Path) -> Check:
 
 def _store(home: Path) -> Check:
     """How the keys are locked, and whether losing that would lose them."""
-    store = KeyStore(home / "keys")
+    store = KeyStore.of(home)
     if not store.exists:
         return Check("key store", True, "none yet")
     lock = _LOCKS.get(store.lock_kind(), store.lock_kind())
@@ -95,7 +95,7 @@ def _store(home: Path) -> Check:
 
 
 def _primaries(home: Path) -> Check:
-    store = KeyStore(home / "keys")
+    store = KeyStore.of(home)
     ages = {model: _days(store.record(key).created) for model, key in store.primaries().items()}
     found = ", ".join(f"{model} {days} days old" for model, days in sorted(ages.items()))
     old = max(ages.values(), default=0) >= _OLD_DAYS
@@ -104,7 +104,7 @@ def _primaries(home: Path) -> Check:
 
 
 def _rotations(home: Path) -> Check:
-    journals = Journals(KeyStore(home / "keys"))
+    journals = Journals(KeyStore.of(home))
     stopped = [journal for journal in journals.all() if not journals.is_running(journal)]
     hint = "run `blindfit-keys rotate --resume`" if stopped else ""
     return Check("rotations", not stopped, f"{len(stopped)} stopped half-way", hint)

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from blindfit.channel import ServerChannel
-from keys.identity import Identity, load_identity
-
-
-def connect(identity: Identity, address: str | None = None) -> ServerChannel:
-    """A channel to the server that this home is enrolled with (or its other ``address``)."""
-    return ServerChannel.connect(
-        address or identity.address, identity.ca_pem, identity.certificate_pem, identity.key_pem
-    )
+from keys.connecting import connect
+from keys.identity import load_identity
 
 
 class Connection:

@@ -41,7 +41,7 @@ def unlock_for(
     as `KeyStateError` or `KeyMismatchError`. The passphrase is not asked for before.
     """
     try:
-        current_key(KeyStore(home / "keys"), bundle.manifest)
+        current_key(KeyStore.of(home), bundle.manifest)
     except KeyStateError as missing:
         if not agree(str(missing)):
             raise

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from blindfit.bundle import Bundle, fetch_bundle
 from blindfit.preprocessing import OutOfBounds, encode
-from client_app.connection import Connection, connect
+from client_app.connection import Connection
 from client_app.key_care import KeyCare
 from client_app.key_creation import Agree, Report, never, unlock_for
 from client_app.outputs import Predictions, interpret
@@ -42,7 +42,8 @@ class Session:
     """An open model version: its bundle, the key that fits it, and processes to encrypt in.
 
     ``processes`` is how many (None: one for each core), ``stall`` after how many seconds without
-    an answer rows are sent again. The store stays open, for the keys that a rotation will bring.
+    an answer rows are sent again (None: `STALL_SECONDS`). The store stays open, for the keys that
+    a rotation will bring.
     """
 
     def __init__(
@@ -52,14 +53,20 @@ class Session:
         store: UnlockedStore,
         *,
         processes: int | None = None,
-        stall: float = STALL_SECONDS,
+        stall: float | None = None,
     ):
         self.manifest = bundle.manifest
         self._connection = connection
         self._care = KeyCare(store, connection, bundle.manifest)
         with self._care.open() as keyset:
             self._pool = CipherPool(bundle.folder, keyset, processes)
-        self._pipeline = Pipeline(connection, bundle.manifest, self._care, self._pool, stall=stall)
+        self._pipeline = Pipeline(
+            connection,
+            bundle.manifest,
+            self._care,
+            self._pool,
+            stall=STALL_SECONDS if stall is None else stall,
+        )
         self._predicting = threading.Lock()
 
     @classmethod
@@ -72,7 +79,7 @@ class Session:
         version: int | None = None,
         address: str | None = None,
         processes: int | None = None,
-        stall: float = STALL_SECONDS,
+        stall: float | None = None,
         agree: Agree = never,
         report: Report = lambda step: None,
     ) -> Session:
@@ -134,4 +141,4 @@ class Session:
                 self._care.release()
 
 
-__all__ = ["Answer", "Session", "connect"]
+__all__ = ["Answer", "Session"]

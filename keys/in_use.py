@@ -27,7 +27,8 @@ _REPORT = 10.0  # seconds between two reports
 @contextmanager
 def using(root: Path, key_id: str) -> Iterator[None]:
     """Hold the key ``key_id`` of the store in ``root`` as being in use."""
-    path = require_private_folder(root / "in-use") / key_id
+    path = _path(root, key_id)
+    require_private_folder(path.parent)
     descriptor = _hold_shared(path)
     try:
         yield
@@ -57,6 +58,10 @@ def wait_until_unused(
     return True
 
 
+def _path(root: Path, key_id: str) -> Path:
+    return root / "in-use" / key_id
+
+
 def _hold_shared(path: Path) -> int:
     while True:
         descriptor = open_lock_file(path)
@@ -80,7 +85,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _is_unused(root: Path, key_id: str) -> bool:
-    path = root / "in-use" / key_id
+    path = _path(root, key_id)
     try:
         descriptor = open_lock_file(path, create=False)
     except FileNotFoundError:

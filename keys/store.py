@@ -45,6 +45,11 @@ class KeyStore:
         self._files = SealedFiles(root / "keysets")
         self.audit = AuditLog(root / AUDIT_FILE)
 
+    @classmethod
+    def of(cls, home: Path) -> KeyStore:
+        """The store of a client's home."""
+        return KeyStore(home / "keys")
+
     @property
     def root(self) -> Path:
         """The store's folder."""

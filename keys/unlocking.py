@@ -23,7 +23,7 @@ def unlock_store(
     ``create`` makes the store if there is none. Raises `NotFoundError` without a store,
     `PassphraseError`, `AccessError`, `IntegrityError`.
     """
-    store = KeyStore(home / "keys")
+    store = KeyStore.of(home)
     if store.exists:
         return store.unlock(_opener(store, passphrase))
     if not create:

@@ -10,14 +10,14 @@ from blindfit.console import HomeOption, JsonOption, emit, print_table
 def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the models that this client may use."""
     from blindfit.home import resolve_home
-    from client_app.connection import connect
+    from keys.connecting import connect
     from keys.identity import load_identity
     from keys.store import KeyStore
 
     folder = resolve_home(home)
     with connect(load_identity(folder)) as channel:
         summaries = channel.list_models()
-    store = KeyStore(folder / "keys")
+    store = KeyStore.of(folder)
     primaries = store.primaries()
 
     def keys_for(model: str, params_id: str) -> str:

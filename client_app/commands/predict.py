@@ -44,8 +44,13 @@ def predict(
         bool, typer.Option("--create-keys", help="Create keys that are missing without asking.")
     ] = False,
     stall_timeout: Annotated[
-        float, typer.Option(min=1.0, help="Seconds without an answer until rows are sent again.")
-    ] = 360.0,
+        float | None,
+        typer.Option(
+            min=1.0,
+            help="Seconds without an answer until rows are sent again "
+            "[default: longer than a server's longest run].",
+        ),
+    ] = None,
     passphrase_file: PassphraseFileOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -85,7 +90,7 @@ def _passphrase(home: Path, file: Path | None) -> Callable[[], bytes]:
     """Asked for twice where it is a new one."""
     from keys.store import KeyStore
 
-    return lambda: read_passphrase(file, confirm=not KeyStore(home / "keys").exists)
+    return lambda: read_passphrase(file, confirm=not KeyStore.of(home).exists)
 
 
 def _agreement(home: Path, *, create_keys: bool, ask: bool) -> Callable[[str], bool]:
@@ -98,7 +103,7 @@ def _agreement(home: Path, *, create_keys: bool, ask: bool) -> Callable[[str], b
                 return False
             if not typer.confirm(f"{missing}: create them now?", err=True):
                 return False
-        say(loss_warning(KeyStore(home / "keys")))
+        say(loss_warning(KeyStore.of(home)))
         return True
 
     return agree

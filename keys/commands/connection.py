@@ -20,7 +20,7 @@ def open_store(home: Path) -> KeyStore:
     """The store of ``home``, to read; needs no passphrase."""
     from keys.store import KeyStore
 
-    return KeyStore(home / "keys")
+    return KeyStore.of(home)
 
 
 def unlocked_store(
@@ -41,13 +41,11 @@ def unlocked_store(
 @contextmanager
 def connected(home: Path) -> Iterator[tuple[Identity, ServerChannel]]:
     """A channel to the server of ``home``'s identity; raises `NotEnrolledError`."""
-    from blindfit.channel import ServerChannel
+    from keys.connecting import connect
     from keys.identity import load_identity
 
     identity = load_identity(home)
-    with ServerChannel.connect(
-        identity.address, identity.ca_pem, identity.certificate_pem, identity.key_pem
-    ) as channel:
+    with connect(identity) as channel:
         yield identity, channel
 
 

@@ -52,8 +52,9 @@ def _restore(
 ) -> UnlockedStore:
     from keys.restoring import require_no_keys, restore_backup
     from keys.stanzas import Passphrase
+    from keys.store import KeyStore
 
-    require_no_keys(home / "keys")  # before anything is asked
+    require_no_keys(KeyStore.of(home).root)  # before anything is asked
     recovery_key = read_recovery_key(key_file)
     if new_file is None:
         say("The passphrase that shall lock the keys on this machine:")

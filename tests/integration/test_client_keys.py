@@ -18,13 +18,13 @@ from bench.local_cipher import LocalCipher
 from blindfit.bundle import fetch_bundle
 from blindfit.errors import KeyMismatchError, KeyRevokedError, KeyStateError
 from blindfit.schema import Schema
-from client_app.connection import connect
 from client_app.key_care import current_key
 from client_app.key_creation import unlock_for
 from client_app.session import Session
 from demo.deployment import PASSPHRASE
 from demo.programs import ask, command, environment
 from keys.cipher import Cipher
+from keys.connecting import connect
 from keys.identity import load_identity
 from keys.means import Means
 from keys.rotation import create_key, rotate

@@ -15,8 +15,8 @@ from blindfit.preprocessing import encode
 from blindfit.study import CLASSIFIERS, EstimatorName, parse_study
 from client_app.federation import app
 from client_app.outputs import interpret
-from client_app.session import connect
 from demo.deployment import PASSPHRASE
+from keys.connecting import connect
 from keys.identity import load_identity
 from keys.means import Means
 from keys.rotation import create_key
