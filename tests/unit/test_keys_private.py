@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fixtures_store import add, new_store, primary, reopened
+from fixtures_store import add, primary, reopened
 
 from blindfit.errors import AccessError
 from blindfit.strict_json import loads_strict
@@ -17,16 +17,6 @@ from keys.private import read_private, read_public
 from keys.states import KeyState
 from keys.store import KeyStore
 from keys.verification import check_files, check_journals
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "keys"
-
-
-@pytest.fixture
-def store(root):
-    return new_store(root)
 
 
 def make_pipe(path: Path) -> None:

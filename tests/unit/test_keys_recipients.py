@@ -7,7 +7,7 @@ import shutil
 import pytest
 from fixtures_crash import kill_points
 from fixtures_keys import PASSPHRASE, make_keyset
-from fixtures_store import add, lock, new_store, primary, reopened
+from fixtures_store import add, lock, primary, reopened
 
 from blindfit.errors import (
     AccessError,
@@ -27,16 +27,6 @@ from keys.store_key import open_seed
 
 BOB, CAROL = RecoveryKey.generate(), RecoveryKey.generate()
 NEW = b"the new passphrase"
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "keys"
-
-
-@pytest.fixture
-def store(root):
-    return new_store(root)
 
 
 def test_a_recovery_key_opens_keysets_of_before_and_after(store, root):

@@ -19,11 +19,6 @@ from keys.verification import check_audit, check_files, check_keysets
 EVERY = [pytest.param(1, marks=pytest.mark.slow, id="all"), pytest.param(9, id="some")]
 
 
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "keys"
-
-
 @pytest.mark.parametrize("every", EVERY)
 def test_a_crash_on_first_use_leaves_no_store_or_one_that_opens(root, every):
     def prepare():

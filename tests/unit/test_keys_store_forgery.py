@@ -24,11 +24,6 @@ BOB = RecoveryKey.generate()
 
 
 @pytest.fixture
-def root(tmp_path):
-    return tmp_path / "keys"
-
-
-@pytest.fixture
 def store(root):
     store = new_store(root)
     primary(store)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from fixtures_keys import PARAMS
-from fixtures_store import add, new_store, primary, reopened
+from fixtures_store import add, primary, reopened
 
 from blindfit.errors import IntegrityError
 from blindfit.wire_types import KeyStatus
@@ -21,16 +21,6 @@ from keys.verification import (
     check_keysets,
     check_manifest,
 )
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "keys"
-
-
-@pytest.fixture
-def store(root):
-    return new_store(root)
 
 
 def everything(root):

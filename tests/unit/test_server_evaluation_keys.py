@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import threading
 from dataclasses import replace
 
 import pytest
-from fixtures_evaluation_keys import FRAME, SIZE, Key, Server, home_with_tenants
+from fixtures_evaluation_keys import FRAME, SIZE, Key, Server
 from fixtures_server import honest
 
 from blindfit.errors import (
@@ -24,22 +23,6 @@ from blindfit.errors import (
     UnavailableError,
 )
 from server_app.key_collection import Collected
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return home_with_tenants(tmp_path_factory.mktemp("server") / "home")
-
-
-@pytest.fixture
-def home(template, tmp_path):
-    return shutil.copytree(template, tmp_path / "home")
-
-
-@pytest.fixture
-def server(home):
-    return Server(home)
-
 
 # -- uploading -----------------------------------------------------------------------------------
 

@@ -9,27 +9,12 @@ from dataclasses import replace
 import pytest
 from fixtures_crash import kill_points
 from fixtures_disk import DiskLog
-from fixtures_evaluation_keys import FRAME, SIZE, Key, Server, home_with_tenants
+from fixtures_evaluation_keys import FRAME, SIZE, Key, Server
 from fixtures_server import honest
 
 from blindfit.errors import InputError, KeyNotUploadedError
 from server_app.arriving import ArrivingHashes
 from server_app.key_files import KeyFiles
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return home_with_tenants(tmp_path_factory.mktemp("server") / "home")
-
-
-@pytest.fixture
-def home(template, tmp_path):
-    return shutil.copytree(template, tmp_path / "home")
-
-
-@pytest.fixture
-def server(home):
-    return Server(home)
 
 
 def test_a_complete_key_is_on_the_disk_before_its_name(server, tmp_path, monkeypatch):

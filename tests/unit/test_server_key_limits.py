@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import shutil
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from fixtures_evaluation_keys import FRAME, SIZE, Key, Server, frame_of, home_with_tenants
+from fixtures_evaluation_keys import FRAME, SIZE, Key, Server, frame_of
 
 from blindfit.errors import (
     InputError,
@@ -23,21 +22,6 @@ from blindfit.upload_window import PIECE_BYTES
 from server_app.key_uploads import KeyUploads
 from server_app.open_uploads import OpenUploads
 from server_app.quotas import OwnQuota, Quota
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return home_with_tenants(tmp_path_factory.mktemp("server") / "home")
-
-
-@pytest.fixture
-def home(template, tmp_path):
-    return shutil.copytree(template, tmp_path / "home")
-
-
-@pytest.fixture
-def server(home):
-    return Server(home)
 
 
 def rotate(server, old, new, **options):
