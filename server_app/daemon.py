@@ -17,14 +17,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from blindfit.console import say
 from blindfit.core_dumps import disable_core_dumps
-from blindfit.errors import BlindfitError
 from server_app.config import Config, load_config
 from server_app.database import Database
-from server_app.key_collection import KeyCollection
+from server_app.key_collection import KeyCollection, keep_collecting
 from server_app.key_records import KeyRecords
 from server_app.layout import Layout
 from server_app.linking import linkable_folder
@@ -34,7 +31,6 @@ from server_app.ports import Ports
 from server_app.runner import Runner
 from server_app.running import Running, announce, only_daemon
 
-_log = logging.getLogger(__name__)
 _COLLECT_EVERY = 60.0  # seconds
 
 
@@ -95,7 +91,8 @@ class Daemon:
             running = Running(os.getpid(), main.address, enrollment.address)
             announce(self._layout, running)
             _tell_ready(self._layout.home, running, as_json=as_json)
-            collecting = asyncio.create_task(self._collect())
+            collection = KeyCollection(self._records, self._config.limits)
+            collecting = asyncio.create_task(keep_collecting(collection, _COLLECT_EVERY))
             await self._signal()
             collecting.cancel()
             await self._drain(main, enrollment)
@@ -139,19 +136,6 @@ class Daemon:
         stopped = asyncio.create_task(asyncio.wait(stopping))
         await asyncio.wait({stopped, hurry}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
-
-    async def _collect(self) -> None:
-        """End graces and remove what is refused, now and then."""
-        collection = KeyCollection(self._records, self._config.limits)
-        while True:
-            try:
-                collected = await asyncio.to_thread(collection.collect)
-                if any(asdict(collected).values()):
-                    _log.info("collected evaluation keys: %s", asdict(collected))
-            except (BlindfitError, SQLAlchemyError, OSError):
-                # Else graces and quotas would stay as they are until the next start.
-                _log.exception("collecting evaluation keys failed; it is tried again")
-            await asyncio.sleep(_COLLECT_EVERY)
 
 
 def _tell_ready(home: Path, running: Running, *, as_json: bool) -> None:

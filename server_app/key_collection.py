@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import ColumnElement, and_
+from sqlalchemy.exc import SQLAlchemyError
 
-from blindfit.errors import KeyNotUploadedError, KeyStateError
+from blindfit.errors import BlindfitError, KeyNotUploadedError, KeyStateError
 from blindfit.wire_types import KeyState
 from server_app.config import Limits
 from server_app.database import evaluation_keys as table
 from server_app.key_records import KeyRecords, find_row
 from server_app.key_states import REFUSED
 from server_app.key_uploads import KeyUploads
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,3 +85,16 @@ class KeyCollection:
                 act(row.tenant, row.key_id)
                 count += 1
         return count
+
+
+async def keep_collecting(collection: KeyCollection, every: float) -> None:
+    """Collect now and then, ``every`` so many seconds, until it is cancelled."""
+    while True:
+        try:
+            collected = await asyncio.to_thread(collection.collect)
+            if any(asdict(collected).values()):
+                _log.info("collected evaluation keys: %s", asdict(collected))
+        except (BlindfitError, SQLAlchemyError, OSError):
+            # Else graces and quotas would stay as they are until the next start.
+            _log.exception("collecting evaluation keys failed; it is tried again")
+        await asyncio.sleep(every)

@@ -67,12 +67,13 @@ class KeyFiles:
         upload: Upload,
         offset: int,
         data: bytes,
-        still_begun: Callable[[], bool] = lambda: True,
+        still_begun: Callable[[], bool],
     ) -> int:
         """Write a piece; returns how much there is now. Writing a piece again is harmless.
 
-        Raises `InputError` for a gap or for more than was announced, `KeyNotUploadedError` when no
-        upload was begun or it is over, `UnavailableError` when the disk is full.
+        ``still_begun`` is asked whether this is the upload that is going on. Raises `InputError`
+        for a gap or for more than was announced, `KeyNotUploadedError` when no upload was begun or
+        it is over, `UnavailableError` when the disk is full.
         """
         part = self._part(upload.tenant, upload.key_id)
         with self._locked(part), _open(part) as descriptor:

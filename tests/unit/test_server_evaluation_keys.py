@@ -126,7 +126,7 @@ def test_nothing_can_be_written_while_or_after_a_key_is_checked(server):
     key = Key()
     server.stage(key)
     with pytest.raises(KeyNotUploadedError):
-        server.files.write(key.upload, 0, b"x")
+        server.files.write(key.upload, 0, b"x", lambda: True)
 
 
 @pytest.mark.parametrize(

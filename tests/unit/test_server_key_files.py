@@ -61,12 +61,12 @@ def test_nobody_writes_to_a_key_while_it_is_checked(tmp_path):
 
     def write_more():
         try:
-            told.append(files.write(longer, SIZE, bytes(8)))
+            told.append(files.write(longer, SIZE, bytes(8), lambda: True))
         except KeyNotUploadedError:
             told.append("too late")
 
     files.begin("clinic", key.id)
-    files.write(key.upload, 0, key.content)
+    files.write(key.upload, 0, key.content, lambda: True)
     slow = SlowFrame(write_more)
     files.finish(key.upload, slow)
     slow.thread.join(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import replace
 from itertools import pairwise
@@ -19,6 +20,7 @@ from blindfit.errors import (
     UnavailableError,
 )
 from blindfit.upload_window import PIECE_BYTES
+from server_app.key_collection import keep_collecting
 from server_app.key_uploads import KeyUploads
 from server_app.open_uploads import OpenUploads
 from server_app.quotas import OwnQuota, Quota
@@ -263,3 +265,30 @@ def test_a_key_that_was_begun_anew_while_it_was_checked_is_not_staged(server):
     with pytest.raises(InputError, match="begun again"):
         server.uploads.commit("clinic", key.id, frame_of)
     assert server.state(key) == "UPLOADING"
+
+
+def test_collecting_goes_on_after_it_has_failed(server, caplog):
+    calls = []
+
+    class Failing:
+        def collect(self):
+            calls.append(len(calls))
+            if len(calls) == 1:
+                raise OSError("no space left on device")
+            return server.collection.collect()
+
+    key = Key()
+    server.begin(key)
+    server.now += server.limits.upload_expiry + 1
+
+    async def until_collected():
+        collecting = asyncio.create_task(keep_collecting(Failing(), 0.001))
+        while len(calls) < 3:
+            assert not collecting.done()
+            await asyncio.sleep(0.001)
+        collecting.cancel()
+
+    asyncio.run(until_collected())
+    assert "it is tried again" in caplog.text
+    with pytest.raises(KeyNotUploadedError):
+        server.state(key)
