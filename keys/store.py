@@ -20,6 +20,7 @@ from blindfit.signing import fingerprint
 from keys.audit import AuditLog
 from keys.inventory import Inventory, KeyRecord
 from keys.lock import exclusive
+from keys.lost_file import put_back
 from keys.private import read_private, require_private_folder
 from keys.sealed_files import SealedFiles
 from keys.signatures import require_signature
@@ -63,7 +64,7 @@ class KeyStore:
         if self._files.key_ids():
             raise IntegrityError(
                 f"{self._root / STORE_FILE} is missing, but there are keysets",
-                hint="put it back from a backup",
+                hint=put_back(STORE_FILE),
             )
         return False
 
@@ -190,7 +191,7 @@ class KeyStore:
         except FileNotFoundError as error:
             raise IntegrityError(
                 f"{self._root / MANIFEST_FILE} is missing",
-                hint="the sealed keysets are untouched; put it back from a backup",
+                hint=put_back(MANIFEST_FILE),
             ) from error
         return decode_manifest(content, self._public_key())
 

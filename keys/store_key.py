@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from blindfit.errors import AccessError, IntegrityError, SealError
 from blindfit.strict_json import canonical, loads_strict
+from keys.lost_file import put_back
 from keys.signatures import PrivateKey, public_bytes, require_signature, sign
 from keys.stanzas import Opener, Recipient, Stanza
 
@@ -68,7 +69,7 @@ def decode_store_file(content: bytes) -> StoreFile:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(
             f"the key store's store.json is damaged: {error}",
-            hint="the sealed keysets are untouched; put keys/store.json back from a backup",
+            hint=put_back("store.json"),
         ) from error
     return StoreFile(public_key, stanzas[0], tuple(stanzas[1:]))
 
@@ -82,7 +83,7 @@ def open_seed(file: StoreFile, opener: Opener) -> bytearray:
     if public_bytes(PrivateKey.from_private_bytes(bytes(seed))) != file.public_key:
         raise IntegrityError(
             "the key in store.json is not the one that its stanzas wrap",
-            hint="somebody exchanged it; put keys/store.json back from a backup",
+            hint=put_back("store.json"),
         )
     return seed
 

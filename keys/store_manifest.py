@@ -16,6 +16,7 @@ from typing import Any
 from blindfit.errors import IntegrityError
 from blindfit.strict_json import canonical, loads_strict
 from keys.inventory import Inventory, KeyRecord
+from keys.lost_file import put_back
 from keys.signatures import PrivateKey, require_signature, sign
 from keys.states import KeyState
 
@@ -58,7 +59,7 @@ def decode_manifest(content: bytes, public_key: bytes) -> Inventory:
 def _damaged(reason: str) -> IntegrityError:
     return IntegrityError(
         f"the key store's manifest is damaged: {reason}",
-        hint="the sealed keysets are untouched; put keys/manifest.json back from a backup",
+        hint=put_back("manifest.json"),
     )
 
 

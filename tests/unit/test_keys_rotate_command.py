@@ -11,7 +11,7 @@ from fixtures_keys import PARAMS, make_keyset
 from fixtures_rotation import StoppedError, make_means, open_store, stop_at
 from typer.testing import CliRunner
 
-from blindfit.errors import InputError, NotFoundError
+from blindfit.errors import InputError, NotFoundError, PassphraseError
 from keys.cli import app
 from keys.journal import Kind, new_journal
 from keys.journals import Journals
@@ -81,3 +81,28 @@ def test_several_rotations_are_given_up_one_by_one(tmp_path):
         Journals(store).save(store, journal)
     with pytest.raises(InputError, match="several"):
         run("--abort", "--home", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("step", "can_abort"),
+    [("proving the key by an encrypted round trip", True), ("making it the primary", False)],
+)
+def test_giving_up_is_offered_only_while_it_is_possible(tmp_path, step, can_abort):
+    means = make_means(tmp_path)
+    create_key(means)
+    with pytest.raises(StoppedError):
+        rotate(means, stop_at(step))
+    (shown,) = json.loads(run("--status", "--home", tmp_path, "--json").stdout)["rotations"]
+    assert shown["can_abort"] is can_abort
+    output = run("--status", "--home", tmp_path).output
+    assert "rotate --resume" in output
+    assert ("--abort ID" in output) is can_abort
+
+
+def test_a_dry_run_with_a_wrong_passphrase_says_so(tmp_path):
+    create_key(make_means(tmp_path))
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not it\n")
+    wrong.chmod(0o600)
+    with pytest.raises(PassphraseError):
+        run("--all", "--dry-run", "--home", tmp_path, "--passphrase-file", wrong)

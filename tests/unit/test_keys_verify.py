@@ -53,7 +53,8 @@ def test_nothing_is_wrong_with_a_home_without_keys(root):
 def test_a_changed_manifest_is_all_that_is_told(store, root):
     flip(root / "manifest.json", -5)
     (finding,) = everything(root)
-    assert finding.subject == "manifest" and "backup" in finding.advice
+    assert finding.subject == "manifest"
+    assert "keys/manifest.json" in finding.advice and "restore BACKUP" in finding.advice
 
 
 def test_a_damaged_header_is_found_without_the_passphrase(store, root):
