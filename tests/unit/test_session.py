@@ -14,10 +14,11 @@ from test_keys_identity import enroll
 from blindfit.errors import AccessError, InputError, NotEnrolledError
 from client_app.commands.predict import _agreement, _passphrase, predict
 from client_app.connection import Connection
-from client_app.pipeline import STALL_SECONDS
+from client_app.pipeline import STALL_SECONDS, Pipeline
 from keys.recovery import RecoveryKey
 from keys.stanzas import Passphrase
 from keys.store import KeyStore
+from server_app.config import Limits
 
 MISSING = "version 4 of digits needs other keys than there are"
 
@@ -59,9 +60,11 @@ def test_without_an_identity_there_is_no_connection(tmp_path):
         Connection(tmp_path)
 
 
-def test_the_command_waits_for_a_silent_server_as_long_as_a_session():
-    # The command cannot import the pipeline's number: its --help would import numpy.
-    assert signature(predict).parameters["stall_timeout"].default == STALL_SECONDS
+def test_rows_are_not_sent_again_while_a_server_may_still_run_them():
+    # The command leaves the number to the session: its --help would import numpy to name it.
+    assert signature(predict).parameters["stall_timeout"].default is None
+    assert signature(Pipeline.__init__).parameters["stall"].default == STALL_SECONDS
+    assert STALL_SECONDS > Limits().run_timeout
 
 
 # -- asking before keys are created --------------------------------------------------------------
