@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 
 from bench.entries import Entry
+from bench.federation import join_arrays, train
 from bench.images import MNIST_STUDY, Images, load_mnist, mnist_study
 from blindfit.console import say
 from blindfit.estimators import make_estimator
+from blindfit.outputs import interpret
 from blindfit.study import Study
-from client_app.federation import app
-from client_app.outputs import interpret
 from client_app.session import Session
 from demo.deployment import PASSPHRASE, Deployment
-from server_app.in_process import train_in_process
 from server_app.publish import publish_model
 from server_app.quantize import quantized_model, quantized_outputs
 
@@ -47,15 +46,17 @@ def measure_mnist(work: Path, data: Path | None) -> list[Entry]:
 def _federate(images: Images, study: Study, work: Path, seed: int) -> Any:
     """Train with rows dealt to the participants by ``seed``: the same ClientApp, in one process."""
     order = np.random.default_rng(seed).permutation(len(images.X_train))
-    clients = []
-    for number, part in enumerate(np.array_split(order, _PARTICIPANTS)):
-        path = work / f"participant-{seed}-{number}.npz"
-        np.savez(path, X=images.X_train[part], y=images.y_train[part])
-        clients.append((app, {"study": str(work / "study.toml"), "data": str(path)}))
+    folder = work / f"seed-{seed}"
+    folder.mkdir()
+    parts = {
+        f"participant-{number}": (images.X_train[part], images.y_train[part])
+        for number, part in enumerate(np.array_split(order, _PARTICIPANTS))
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run = train_in_process(study, clients, work / f"run-{seed}")
-    for path in work.glob(f"participant-{seed}-*.npz"):
+        joined = join_arrays(folder, work / "study.toml", parts)
+        run = train(study, joined, folder / "run")
+    for path in folder.glob("*.npz"):
         path.unlink()
     return run.model()
 

@@ -44,6 +44,15 @@ class Bundle:
     manifest: Manifest
 
 
+@dataclass(frozen=True)
+class SignedManifest:
+    """A verified manifest; ``content`` and ``signature`` are as they were signed."""
+
+    manifest: Manifest
+    content: bytes
+    signature: bytes
+
+
 def parse_manifest(manifest: bytes, signature: bytes, publisher_key: str) -> Manifest:
     """The manifest in signed bytes; raises `BundleError` before it believes any of them."""
     if len(manifest) > MAX_MANIFEST_BYTES:
@@ -100,22 +109,34 @@ def audit_client_zip(content: bytes, manifest: Manifest) -> None:
     check_security_floor(specs)
 
 
+def fetch_manifest(
+    channel: ServerChannel, publisher_key: str, model: str, version: int | None = None
+) -> SignedManifest:
+    """The manifest of a model version (None: the current one), verified.
+
+    Raises `BundleError` for one that is not signed, or that is another version's.
+    """
+    content, signature = channel.describe_model(model, version)
+    manifest = parse_manifest(content, signature, publisher_key)
+    if manifest.model != model or version not in (None, manifest.version):
+        raise BundleError(
+            f"the server answered with {manifest.model} version {manifest.version} "
+            f"when asked for {model} version {version or '(current)'}"
+        )
+    return SignedManifest(manifest, content, signature)
+
+
 def fetch_bundle(
     channel: ServerChannel, home: Path, publisher_key: str, model: str, version: int | None = None
 ) -> Bundle:
     """The bundle of a model version (None: the current one), from the cache in ``home`` or the
     server, audited either way.
     """
-    manifest_bytes, signature = channel.describe_model(model, version)
-    manifest = parse_manifest(manifest_bytes, signature, publisher_key)
-    if manifest.model != model or version not in (None, manifest.version):
-        raise BundleError(
-            f"the server answered with {manifest.model} version {manifest.version} "
-            f"when asked for {model} version {version or '(current)'}"
-        )
+    signed = fetch_manifest(channel, publisher_key, model, version)
+    manifest = signed.manifest
     folder = private_folder(home / "bundles" / manifest.model / str(manifest.version))
     cached = folder / MANIFEST
-    if not (cached.is_file() and cached.read_bytes() == manifest_bytes):
+    if not (cached.is_file() and cached.read_bytes() == signed.content):
         entry = manifest.files.get(CLIENT_ZIP)
         if entry is None or entry.size > MAX_CLIENT_ZIP_BYTES:
             raise BundleError("the manifest names no client.zip of an acceptable size")
@@ -124,8 +145,8 @@ def fetch_bundle(
             raise BundleError("client.zip is not the file that the manifest names")
         audit_client_zip(content, manifest)
         write_atomic(folder / CLIENT_ZIP, content, PUBLIC)
-        write_atomic(folder / SIGNATURE, signature, PUBLIC)
-        write_atomic(cached, manifest_bytes, PUBLIC)
+        write_atomic(folder / SIGNATURE, signed.signature, PUBLIC)
+        write_atomic(cached, signed.content, PUBLIC)
     return open_bundle(folder, publisher_key)
 
 

@@ -227,6 +227,13 @@ class UpdateError(TrainingError):
     reason = "BAD_UPDATE"
 
 
+class ProtocolError(TrainingError):
+    """Secure aggregation was not followed by somebody: this participant refuses to go on."""
+
+    reason = "PROTOCOL_REFUSED"
+    default_hint = "nothing of this participant can be read from the round; ask the coordinator"
+
+
 class PublishError(BlindfitError):
     """A model that did not become a bundle."""
 

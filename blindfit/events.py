@@ -26,11 +26,11 @@ def finite(value: Any) -> Any:
 
 
 class EventReader:
-    """Follows a file of events."""
+    """Follows a file of events; ``from_now`` leaves out what is already in it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, from_now: bool = False) -> None:
         self._path = path
-        self._offset = 0
+        self._offset = path.stat().st_size if from_now and path.exists() else 0
 
     def read(self) -> list[Event]:
         """The events since the last call; none while the file is not there."""

@@ -1,81 +1,103 @@
-"""What coordinator and participants say to each other, as Flower's records.
+"""What coordinator and participants say to each other in a training, as Flower's records.
 
-Bytes from a peer are not parsed by numpy: an array must repeat, byte for byte, the header that
-``numpy.save`` writes for the shape and type that it declares.
+Every message names its study, run and round. Bytes from a peer are not parsed by numpy: an array
+must repeat, byte for byte, the header that ``numpy.save`` writes for the shape and type that it
+declares. `blindfit.secagg.messages` has what secure aggregation adds.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from blindfit.errors import UpdateError
 from blindfit.estimators import Parameters
-from blindfit.metrics import Metrics
-from blindfit.study import Study
+from blindfit.secagg.masks import Words, from_bytes, to_bytes
+from blindfit.secagg.round_id import RoundId
 
-_PARAMETERS, _METRICS, _INSTRUCTION = "parameters", "metrics", "instruction"
+Purpose = Literal["fit", "evaluate"]
+_PARAMETERS, _INSTRUCTION, _WORDS = "parameters", "instruction", "words"
 _MAX_ARRAYS = 16
 _MAX_DIMENSIONS = 2  # coefficients; an intercept has one
+_MAX_ROUND = 1 << 40
+_DIGEST, _RUN = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """What a participant is asked: the study by its digest, the round, the global parameters."""
+    """What a participant is asked: the round, what for, and the global parameters if any."""
 
-    study_digest: str
-    round: int
+    round_id: RoundId
+    purpose: Purpose
     parameters: list[NDArray[np.generic]]
 
 
-def write_instruction(study: Study, round_number: int, parameters: Parameters) -> RecordDict:
-    """The content of a ``train`` or ``evaluate`` message."""
-    config = ConfigRecord({"study": study.digest, "round": round_number})
-    return RecordDict({_INSTRUCTION: config, _PARAMETERS: ArrayRecord(parameters)})
-
-
-def read_instruction(content: RecordDict) -> Instruction:
-    """What a message asks; raises `UpdateError` if it does not say it as agreed."""
-    config = content.config_records.get(_INSTRUCTION) or ConfigRecord()
-    digest, number = config.get("study"), config.get("round")
-    if not isinstance(digest, str) or not isinstance(number, int):
-        raise UpdateError("the coordinator's message names no study and round")
-    return Instruction(digest, number, _read_parameters(content))
-
-
-def write_goodbye(reason: str) -> RecordDict:
-    """The content of the ``query`` message with which a failed study ends."""
-    return RecordDict({_INSTRUCTION: ConfigRecord({"reason": reason})})
-
-
-def read_goodbye(content: RecordDict) -> str:
-    """Why the coordinator ended the study."""
-    return str((content.config_records.get(_INSTRUCTION) or {}).get("reason", "no reason given"))
-
-
-def write_reply(metrics: Metrics, parameters: Parameters | None = None) -> RecordDict:
-    """A participant's answer: metrics of the global model and, after training, the update."""
-    content = RecordDict({_METRICS: MetricRecord(metrics.as_dict())})
+def write_instruction(
+    round_id: RoundId, purpose: Purpose, parameters: Parameters | None = None
+) -> RecordDict:
+    """The content of a message to a participant."""
+    config = ConfigRecord(
+        {
+            "study": round_id.study,
+            "run": round_id.run,
+            "round": round_id.round,
+            "purpose": purpose,
+        }
+    )
+    content = RecordDict({_INSTRUCTION: config})
     if parameters is not None:
         content[_PARAMETERS] = ArrayRecord(parameters)
     return content
 
 
-def read_reply(content: RecordDict) -> tuple[Metrics, list[NDArray[np.generic]]]:
-    """Metrics and update (empty without one); raises `UpdateError` for what cannot be read."""
-    sums = content.metric_records.get(_METRICS)
-    names = [field.name for field in fields(Metrics)]
-    if sums is None or sorted(sums) != sorted(names):
-        raise UpdateError("the reply has no metrics")
-    values = [sums[name] for name in names]
-    if not all(isinstance(value, int | float) for value in values):
-        raise UpdateError("the reply's metrics are not numbers")
-    return Metrics(*values), _read_parameters(content)
+def read_instruction(content: RecordDict) -> Instruction:
+    """What a message asks; raises `UpdateError` if it does not say it as agreed."""
+    config = content.config_records.get(_INSTRUCTION) or ConfigRecord()
+    study, run, number = config.get("study"), config.get("run"), config.get("round")
+    if not (isinstance(study, str) and _DIGEST.fullmatch(study)):
+        raise UpdateError("the coordinator's message names no study")
+    if not (isinstance(run, str) and _RUN.fullmatch(run)):
+        raise UpdateError("the coordinator's message names no run")
+    if type(number) is not int or not 1 <= number < _MAX_ROUND:
+        raise UpdateError("the coordinator's message names no round")
+    purpose = config.get("purpose")
+    if purpose not in ("fit", "evaluate"):
+        raise UpdateError("the coordinator's message does not say what for")
+    asked: Any = purpose
+    return Instruction(RoundId(study, run, number), asked, _read_parameters(content))
+
+
+def write_end(reason: str) -> RecordDict:
+    """The content of the message with which a study ends; ``reason`` is empty if it is finished."""
+    return RecordDict({_INSTRUCTION: ConfigRecord({"reason": reason})})
+
+
+def read_end(content: RecordDict) -> str:
+    """Why the coordinator ended the study; empty if it is finished."""
+    return str((content.config_records.get(_INSTRUCTION) or {}).get("reason", "no reason given"))
+
+
+def write_words(words: Words) -> RecordDict:
+    """A participant's input to a sum."""
+    return RecordDict({_WORDS: ConfigRecord({"words": to_bytes(words)})})
+
+
+def read_words(content: RecordDict, length: int) -> Words:
+    """``length`` words; raises `UpdateError` for anything else."""
+    data = (content.config_records.get(_WORDS) or {}).get("words")
+    if not isinstance(data, bytes):
+        raise UpdateError("the reply has no input")
+    try:
+        return from_bytes(data, length)
+    except ValueError as error:
+        raise UpdateError(f"the input is not as long as the study's: {error}") from error
 
 
 def _read_parameters(content: RecordDict) -> list[NDArray[np.generic]]:

@@ -1,7 +1,9 @@
 """Flower's programs as child processes that never outlive us.
 
 Flower starts processes of processes, some of them detached, and ending the first leaves the others
-alive. All of them inherit a mark in their environment, by which we find what we started.
+alive. So `blindfit.supervised` runs them: they end with `stop`, with the program, and with us, also
+when we get SIGKILL. All of them inherit a mark in their environment, by which we find what is left
+should the supervisor itself be killed.
 """
 
 from __future__ import annotations
@@ -11,16 +13,16 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from blindfit.supervised import Supervised
+
 _MARK = "BLINDFIT_FLOWER_MARK"
-_GRACE_SECONDS = 10.0  # for a SuperNode to sign off, and a SuperLink to stop its parts
 _TERM_SECONDS = 3.0
 _PROGRAMS = Path(sys.executable).parent
 _SETTINGS = {
@@ -32,9 +34,9 @@ _SETTINGS = {
 }
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    path = os.pathsep.join([str(_PROGRAMS), os.environ.get("PATH", "")])
-    return os.environ | _SETTINGS | {"FLWR_HOME": str(folder / "flwr"), "PATH": path}
+def _environment(folder: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+    path = os.pathsep.join([str(_PROGRAMS), inherited.get("PATH", "")])
+    return {**inherited, **_SETTINGS, "FLWR_HOME": str(folder / "flwr"), "PATH": path}
 
 
 def free_port() -> int:
@@ -45,20 +47,33 @@ def free_port() -> int:
 
 
 class FlowerProcess:
-    """One Flower program with its descendants, as a context manager; output goes to a log file."""
+    """One Flower program with its descendants, as a context manager; output goes to a log file.
 
-    def __init__(self, command: list[str], folder: Path, log: Path, **environment: str) -> None:
+    ``stdin`` is written to the program's standard input, which is then closed: secrets reach it so,
+    and neither its arguments, its environment nor a file shows them. ``inherited`` is what it gets
+    of our environment [default: all], ``environment`` what it gets beside that. Raises OSError when the program cannot be started.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        folder: Path,
+        log: Path,
+        *,
+        stdin: bytes | None = None,
+        inherited: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._mark = secrets.token_hex(16)
         self.log = log
+        base = _environment(folder, os.environ if inherited is None else inherited)
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
+            self._supervised = Supervised(
                 [str(_PROGRAMS / command[0]), *command[1:]],
-                cwd=folder,
-                env=_environment(folder) | environment | {_MARK: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                folder,
+                output,
+                {**base, **(environment or {}), _MARK: self._mark},
+                stdin,
             )
 
     def __enter__(self) -> Self:
@@ -70,7 +85,12 @@ class FlowerProcess:
     @property
     def alive(self) -> bool:
         """Whether the program itself still runs."""
-        return self._process.poll() is None
+        return self.returncode is None
+
+    @property
+    def returncode(self) -> int | None:
+        """The program's exit status, negative for a signal; None while it runs."""
+        return self._supervised.poll()
 
     def log_tail(self, lines: int = 5) -> str:
         """The last lines of its log, for an error message."""
@@ -80,12 +100,9 @@ class FlowerProcess:
     def stop(self) -> None:
         """End the program and everything it started; a second Ctrl-C does not interrupt this."""
         with _uninterrupted():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_GRACE_SECONDS)
-            _end(self._mark)
-            self._process.wait()
+            self._supervised.end()
+            if self._supervised.abandoned:
+                _end(self._mark)
 
 
 def _end(mark: str) -> None:

@@ -10,8 +10,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from blindfit.app_digest import APP_SHA256
 from blindfit.errors import StudyError
-from blindfit.manifest import MODEL_NAME
+from blindfit.manifest import MODEL_NAME, SHA256
+from blindfit.privacy import PrivacySection
+from blindfit.roster import MAX_MEMBERS, Member, Roster, require_distinct
 from blindfit.schema import Schema, Strict
 
 EstimatorName = Literal[
@@ -30,13 +33,16 @@ EstimatorName = Literal[
 ]
 CLASSIFIERS = frozenset({"LogisticRegression", "LinearSVC", "SGDClassifier"})
 MAX_STUDY_BYTES = 1 << 20
-_DIGEST_CONTEXT = b"blindfit study v1\n"
+_DIGEST_CONTEXT = b"blindfit study v2\n"
 
 
 class StudySection(Strict):
     """``[study]``: what it is called."""
 
     name: str = Field(pattern=MODEL_NAME)
+    # SHA-256 of the Flower app (FAB) that participants accept. It names code of the installed
+    # Blindfit, so all parties of a study have the same app version.
+    app: str = Field(default=APP_SHA256, pattern=SHA256)
 
 
 class ModelSection(Strict):
@@ -44,6 +50,18 @@ class ModelSection(Strict):
 
     estimator: EstimatorName
     params: dict[str, Any] = Field(default_factory=dict)
+
+
+class EarlyStop(Strict):
+    """``[federation.early_stop]``: end when the participants' metric stops to improve.
+
+    ``patience`` rounds in a row that are not better than the best by ``min_delta`` end the
+    training.
+    """
+
+    metric: Literal["loss", "accuracy", "r2"] = "loss"
+    patience: int = Field(default=3, ge=1, le=10_000)
+    min_delta: float = Field(default=0.0, ge=0)
 
 
 class FederationSection(Strict):
@@ -54,6 +72,7 @@ class FederationSection(Strict):
     min_participants: int = Field(default=2, ge=1, le=100_000)
     round_timeout: float = Field(default=600.0, gt=0, le=86_400)  # seconds
     join_timeout: float = Field(default=600.0, gt=0, le=604_800)  # seconds
+    early_stop: EarlyStop | None = None
 
 
 class FheSection(Strict):
@@ -68,8 +87,24 @@ class Study(Strict):
     study: StudySection
     model: ModelSection
     federation: FederationSection = FederationSection()
+    privacy: PrivacySection = PrivacySection()
     fhe: FheSection = FheSection()
+    # Who may take part. Without a list the coordinator says who does, and could invent some.
+    participants: tuple[Member, ...] = Field(default=(), max_length=MAX_MEMBERS)
     schema_: Schema = Field(alias="schema")
+
+    @model_validator(mode="after")
+    def _participants_differ(self) -> Self:
+        require_distinct(self.participants)
+        return self
+
+    @model_validator(mode="after")
+    def _metric_fits_target(self) -> Self:
+        stop = self.federation.early_stop
+        other = "r2" if self.schema_.is_classification else "accuracy"
+        if stop is not None and stop.metric == other:
+            raise ValueError(f"federation.early_stop.metric {other} does not fit the target")
+        return self
 
     @model_validator(mode="after")
     def _target_fits_estimator(self) -> Self:
@@ -83,6 +118,15 @@ class Study(Strict):
     def name(self) -> str:
         """The study's name, which is also its model's."""
         return self.study.name
+
+    @property
+    def algorithm(self) -> str:
+        """How the model is learned: averaged fits, or steps along clipped gradients."""
+        return "gradient" if self.privacy.records else self.federation.algorithm
+
+    def roster(self) -> Roster | None:
+        """The participants, if the study names them."""
+        return Roster(members=self.participants) if self.participants else None
 
     def canonical(self) -> bytes:
         """The study as canonical JSON: defaults spelled out, keys sorted, no white space."""

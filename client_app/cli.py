@@ -6,15 +6,16 @@ from blindfit import console
 from client_app.commands.doctor import doctor
 from client_app.commands.enroll import enroll
 from client_app.commands.join import join
-from client_app.commands.models import models
+from client_app.commands.models import app as models
 from client_app.commands.predict import predict
 
 app = console.make_app(
     "blindfit-client",
     "Take part in a training with your own rows, and get predictions that only you can read.",
 )
-for command in (enroll, join, models, predict, doctor):
+for command in (enroll, join, predict, doctor):
     app.command()(command)
+app.add_typer(models, name="models")
 
 
 def main() -> None:

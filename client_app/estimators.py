@@ -22,8 +22,8 @@ from sklearn.utils.metaestimators import available_if
 from blindfit.console import read_passphrase
 from blindfit.errors import InputError
 from blindfit.home import resolve_home
+from blindfit.outputs import Predictions
 from blindfit.schema import Schema
-from client_app.outputs import Predictions
 from client_app.session import Session
 
 

@@ -1,120 +1,100 @@
-"""The Flower ClientApp: a thin adapter over `client_app.training`.
+"""The Flower ClientApp: a thin adapter over `client_app.participant`.
 
-The node's configuration holds ``study`` and ``data`` (paths), ``out-of-bounds`` and ``events`` (a
-file for progress). They are the participant's own; the coordinator cannot change them.
+One message type for each stage of a round: ``query.advertise``, ``query.share``, ``train.masked``
+(or ``train.readable`` in a study without secure aggregation), ``query.confirm``, ``query.reveal``;
+and ``query.end``.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, cast
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from blindfit.dataset import Dataset, load
 from blindfit.errors import TrainingError
-from blindfit.estimators import Parameters, parameter_shapes
-from blindfit.events import append_event
-from blindfit.federation_messages import (
-    Instruction,
-    read_goodbye,
-    read_instruction,
-    write_reply,
-)
-from blindfit.study import Study, load_study
-from client_app.training import evaluate_local, fit_local
+from blindfit.federation_messages import read_end, read_instruction, write_words
+from blindfit.secagg import messages
+from client_app.participant import Participant, Tell
 
 REFUSED = 100  # an error code of our own; Flower's are below
 
 _log = logging.getLogger(__name__)
+Stage = Callable[[Participant, RecordDict], RecordDict]
 
 
-def train(message: Message, context: Context) -> Message:
-    """Reply with an update, and the metrics of the incoming model: one message a round."""
-    return _answer(message, context, _train)
+def advertise(participant: Participant, content: RecordDict) -> RecordDict:
+    """Keys for a round that begins."""
+    asked, roster = read_instruction(content), messages.read_roster(content)
+    advertisement = participant.advertise(asked, roster)
+    return messages.write_advertisements(RecordDict(), {0: advertisement})
 
 
-def evaluate(message: Message, context: Context) -> Message:
-    """Reply with the metrics of the final model; the study ends with it."""
-    return _answer(message, context, _evaluate)
+def share(participant: Participant, content: RecordDict) -> RecordDict:
+    """Sealed shares for the others."""
+    keys = messages.read_advertisements(content)
+    envelopes = participant.share(read_instruction(content), keys)
+    return messages.write_envelopes(RecordDict(), envelopes)
 
 
-def query(message: Message, context: Context) -> Message:
-    """Take note of why the coordinator ended the study early."""
-    _tell(context, "ended", reason=read_goodbye(message.content))
-    return Message(RecordDict(), reply_to=message)
+def masked(participant: Participant, content: RecordDict) -> RecordDict:
+    """An update with the metrics of the incoming model, masked."""
+    envelopes = messages.read_envelopes(content)
+    return write_words(participant.contribute(read_instruction(content), envelopes))
 
 
-def _train(instruction: Instruction, study: Study, data: Dataset, context: Context) -> RecordDict:
-    started = time.monotonic()
-    parameters = _checked(instruction, study)
-    metrics = evaluate_local(study, parameters, data.X, data.y)
-    update = fit_local(study, parameters, data.X, data.y, seed=instruction.round)
-    seconds = round(time.monotonic() - started, 3)
-    _tell(context, "trained", round=instruction.round, rows=len(data.X), seconds=seconds)
-    return write_reply(metrics, update)
+def readable(participant: Participant, content: RecordDict) -> RecordDict:
+    """An update with the metrics of the incoming model, for a study without secure aggregation."""
+    return write_words(participant.contribute_readably(read_instruction(content)))
 
 
-def _evaluate(
-    instruction: Instruction, study: Study, data: Dataset, context: Context
-) -> RecordDict:
-    metrics = evaluate_local(study, _checked(instruction, study), data.X, data.y)
-    _tell(context, "finished", score=metrics.score(study), loss=metrics.mean_loss())
-    return write_reply(metrics)
+def confirm(participant: Participant, content: RecordDict) -> RecordDict:
+    """A signature of whose inputs are added up."""
+    survivors = messages.read_survivors(content)
+    signature = participant.confirm(read_instruction(content), survivors)
+    return messages.write_signatures(RecordDict(), {0: signature})
 
 
-def _answer(
-    message: Message,
-    context: Context,
-    work: Callable[[Instruction, Study, Dataset, Context], RecordDict],
-) -> Message:
-    try:
-        config = context.node_config
-        study = load_study(Path(str(config["study"])))
-        instruction = read_instruction(message.content)
-        if instruction.study_digest != study.digest:
-            raise TrainingError("the coordinator's study differs from this participant's")
-        data = _rows(study.digest, str(config["study"]), str(config["data"]), _bounds(config))
-        return Message(work(instruction, study, data, context), reply_to=message)
-    except TrainingError as error:
-        return _refusal(message, context, str(error))
-    except Exception as error:  # noqa: BLE001 - its text may quote rows, and Flower would send it
-        _log.exception("the round failed here; the coordinator is told the kind of error only")
-        return _refusal(message, context, f"{type(error).__name__} at the participant")
+def reveal(participant: Participant, content: RecordDict) -> RecordDict:
+    """What unmasks the sum."""
+    signatures = messages.read_signatures(content)
+    revealed = participant.reveal(read_instruction(content), signatures)
+    return messages.write_revealed(revealed.self_seeds, revealed.key_seeds)
 
 
-def _refusal(message: Message, context: Context, reason: str) -> Message:
-    _tell(context, "refused", reason=reason)
-    return Message(Error(REFUSED, reason), reply_to=message)
+def end(participant: Participant, content: RecordDict) -> RecordDict:
+    """Take note of how the coordinator ended the study."""
+    participant.end(read_end(content))
+    return RecordDict()
 
 
-def _checked(instruction: Instruction, study: Study) -> Parameters:
-    if [array.shape for array in instruction.parameters] != parameter_shapes(study):
-        raise TrainingError("the coordinator's parameters do not have the study's shapes")
-    return cast(Parameters, instruction.parameters)
+def make_client_app(participant: Participant, tell: Tell) -> ClientApp:
+    """The ClientApp of one participant; ``tell`` gets why something was refused."""
+    app = ClientApp()
+    for action in (advertise, share, confirm, reveal, end):
+        app.query(action.__name__)(_handler(action, participant, tell))
+    for action in (masked, readable):
+        app.train(action.__name__)(_handler(action, participant, tell))
+    return app
 
 
-def _bounds(config: Any) -> str:
-    return str(config.get("out-of-bounds", "error"))
+def _handler(
+    stage: Stage, participant: Participant, tell: Tell
+) -> Callable[[Message, Context], Message]:
+    def handle(message: Message, context: Context) -> Message:
+        del context
+        try:
+            return Message(stage(participant, message.content), reply_to=message)
+        except TrainingError as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - its text may quote rows, and Flower would send it
+            _log.exception("the round failed here; the coordinator is told the kind of error only")
+            reason = f"{type(error).__name__} at the participant"
+        tell("refused", reason=reason)
+        return Message(Error(REFUSED, reason), reply_to=message)
+
+    return handle
 
 
-@lru_cache(maxsize=32)
-def _rows(digest: str, study: str, data: str, out_of_bounds: str) -> Dataset:
-    del digest  # part of the key: another study reads the same file differently
-    return load(load_study(Path(study)), Path(data), "clip" if out_of_bounds == "clip" else "error")
-
-
-def _tell(context: Context, event: str, **details: Any) -> None:
-    if "events" in context.node_config:
-        append_event(Path(str(context.node_config["events"])), event, **details)
-
-
-app = ClientApp()
-app.train()(train)
-app.evaluate()(evaluate)
-app.query()(query)
+__all__ = ["REFUSED", "make_client_app"]

@@ -10,7 +10,7 @@ import pandas as pd
 from blindfit.errors import InputError
 from blindfit.files import PRIVATE, write_atomic
 from blindfit.manifest import Manifest
-from client_app.outputs import Predictions
+from blindfit.outputs import Predictions
 
 _ENDINGS = (".csv", ".parquet")
 

@@ -16,11 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from blindfit.bundle import Bundle, fetch_bundle
+from blindfit.outputs import Predictions, interpret
 from blindfit.preprocessing import OutOfBounds, encode
 from client_app.connection import Connection
 from client_app.key_care import KeyCare
 from client_app.key_creation import Agree, Report, never, unlock_for
-from client_app.outputs import Predictions, interpret
 from client_app.pipeline import STALL_SECONDS, Pipeline
 from client_app.traffic import Results, Traffic
 from keys.cipher_pool import CipherPool

@@ -13,9 +13,9 @@ from sklearn.metrics import accuracy_score
 
 from blindfit.estimators import make_estimator
 from blindfit.model_file import read_model
+from blindfit.outputs import interpret
 from blindfit.preprocessing import encode, encode_target
 from blindfit.rows import read_rows
-from client_app.outputs import interpret
 from demo.deployment import PASSPHRASE
 from demo.scan import find_any, row_needles, secret_key_needles, stored_files
 from demo.story import CLIENT, PARTICIPANTS, Story

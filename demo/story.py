@@ -120,7 +120,8 @@ def _train(story: Story, stack: ExitStack) -> None:
     for number, name in enumerate(_participants(), start=1):
         join = Background(
             command("blindfit-client", "join", study, "--home", deployment.home(name),
-                    "--data", story.data / f"participant-{number}.csv"),
+                    "--data", story.data / f"participant-{number}.csv",
+                    "--accept", story.study.digest),
             deployment.folder / f"{name}.log",
         )  # fmt: skip
         stack.callback(join.stop)

@@ -149,9 +149,15 @@ def identity_folder(home: Path) -> Path:
     return home / "identity"
 
 
+def credentials_path(home: Path) -> Path:
+    """The file of the private key and its certificate, for programs that take a file."""
+    return identity_folder(home) / _CREDENTIALS
+
+
 __all__ = [
     "Identity",
     "ServerEntry",
+    "credentials_path",
     "identity_folder",
     "load_identity",
     "new_identity_request",

@@ -40,6 +40,16 @@ def participant_key_path(home: Path) -> Path:
     return path
 
 
+def participant_key_pem(file: Path) -> str:
+    """The private key in ``file``, OpenSSH's form, for the process that trains.
+
+    Raises `NotEnrolledError` for a file that holds none, and `AccessError` if others may read it.
+    """
+    private = read_private(file)
+    _public_key(private)
+    return private.decode("ascii")
+
+
 def _new_private_key() -> bytes:
     return ec.generate_private_key(ec.SECP384R1()).private_bytes(
         serialization.Encoding.PEM,
@@ -58,4 +68,4 @@ def _public_key(private: bytes) -> bytes:
     )
 
 
-__all__ = ["ensure_participant_key", "participant_key_path"]
+__all__ = ["ensure_participant_key", "participant_key_path", "participant_key_pem"]

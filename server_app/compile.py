@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from blindfit.errors import PublishError
 from blindfit.fhe_runtime import load_concrete
-from blindfit.frame import Frame
-from blindfit.manifest import Circuit, Gate, Probes
+from blindfit.manifest import Circuit, Cost, Gate, Probes
 from blindfit.parameters import check_security_floor, params_id
 from server_app.calibration import boundary_and_random_rows, calibration_rows
+from server_app.comparing import differences
 from server_app.linking import check_temporary_folder
 from server_app.quantize import is_linear, quantized_model, quantized_outputs
+from server_app.trial import Trial, cost_of
 
 Floats = NDArray[np.float64]
 Calibrate = Callable[[Any, int], Floats]
@@ -38,13 +39,18 @@ _GATE_TREE_ROWS = 6  # a tree takes seconds a row
 
 @dataclass(frozen=True)
 class Compiled:
-    """A circuit whose ``client.zip`` and ``server.zip`` are in ``folder``, and that passed."""
+    """A circuit whose ``client.zip`` and ``server.zip`` are in ``folder``, and that passed.
+
+    ``trial`` runs it encrypted.
+    """
 
     folder: Path
     quantized: Any
     circuit: Circuit
     probes: Probes
     gate: Gate
+    cost: Cost
+    trial: Trial
 
 
 def compile_model(
@@ -79,8 +85,9 @@ def compile_model(
     FHEModelDev(str(folder), quantized).save(via_mlir=True)
     report("running the gate on encrypted rows")
     rows = _gate_rows(quantized, width)
-    trial = _Trial(folder)
-    gate = trial.agreement(quantized, rows)
+    trial, expected = Trial(folder), quantized_outputs(quantized, rows)
+    executions = trial.prove(rows, expected)
+    found = differences(estimator, quantized, rows, expected)
     specs = _specs(folder)
     check_security_floor(specs)
     circuit = Circuit(
@@ -88,11 +95,19 @@ def compile_model(
         n_bits=n_bits,
         bits=program.graph.maximum_integer_bit_width(),
         inputs=width,
-        outputs=int(quantized_outputs(quantized, rows[:1]).size),
+        outputs=int(expected[:1].size),
         programmable_bootstraps=bool(specs["keyset"]["lweBootstrapKeys"]),
         **trial.frames(rows[0]),
     )
-    return Compiled(folder, quantized, circuit, _probes(quantized, width), gate)
+    return Compiled(
+        folder,
+        quantized,
+        circuit,
+        _probes(quantized, width),
+        Gate(rows=len(rows), agreed=len(executions), **found),
+        cost_of(executions),
+        trial,
+    )
 
 
 def _gate_rows(quantized: Any, width: int) -> Floats:
@@ -101,55 +116,6 @@ def _gate_rows(quantized: Any, width: int) -> Floats:
     worst = calibration_rows(quantized, width)
     step = max(1, -(-len(worst) // _GATE_WORST_ROWS))
     return np.concatenate([worst[::step], boundary_and_random_rows(width, _GATE_ROWS, seed=1)])
-
-
-class _Trial:
-    """The saved artifacts, executed as a client and a server will."""
-
-    def __init__(self, folder: Path):
-        from concrete.ml.deployment import FHEModelServer
-
-        self._folder = folder
-        self._server = FHEModelServer(str(folder))
-        self._client = self._new_client()
-        self._keys: bytes = self._client.get_serialized_evaluation_keys()
-
-    def _new_client(self) -> Any:
-        from concrete.ml.deployment import FHEModelClient
-
-        client = FHEModelClient(str(self._folder))
-        client.generate_private_and_evaluation_keys()
-        return client
-
-    def agreement(self, quantized: Any, rows: Floats) -> Gate:
-        """Run every row encrypted; raises `PublishError` at the first that differs."""
-        from concrete import fhe
-
-        keys = fhe.EvaluationKeys.deserialize(self._keys)
-        expected = quantized_outputs(quantized, rows)
-        for index, row in enumerate(rows):
-            ciphertext = self._client.quantize_encrypt_serialize(row[None, :])
-            result = self._client.deserialize_decrypt(self._server.run(ciphertext, keys))
-            if not np.array_equal(np.ravel(result), np.ravel(expected[index])):
-                raise PublishError(
-                    f"the gate is closed: on row {index + 1} of {len(rows)} the encrypted result "
-                    "differs from the quantized model's",
-                    hint="the circuit overflows inside the schema's bounds; do not serve it",
-                )
-        return Gate(rows=len(rows), agreed=len(rows))
-
-    def frames(self, row: Floats) -> dict[str, Frame]:
-        """The frames of ciphertexts, results and evaluation keys, on two independent clients."""
-        messages: list[tuple[bytes, bytes, bytes]] = []
-        for client in (self._client, self._new_client()):
-            keys = client.get_serialized_evaluation_keys()
-            ciphertext = client.quantize_encrypt_serialize(row[None, :])
-            messages.append((ciphertext, self._server.run(ciphertext, keys), keys))
-        names = ("input", "output", "evaluation_keys")
-        return {
-            name: Frame.measure(m)
-            for name, m in zip(names, zip(*messages, strict=True), strict=True)
-        }
 
 
 def _specs(folder: Path) -> dict[str, Any]:

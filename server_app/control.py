@@ -25,6 +25,12 @@ from blindfit.errors import TrainingError
 APP_FOLDER = Path(__file__).parent / "flower_app"
 
 
+def build_app() -> bytes:
+    """The Flower app (FAB) that participants accept, the same bytes every time."""
+    app: bytes = build_fab_from_disk(APP_FOLDER)
+    return app
+
+
 class Control:
     """A connection to a SuperLink's control at ``address`` with the authority ``ca``."""
 
@@ -50,7 +56,7 @@ class Control:
 
     def start_run(self) -> int:
         """Start the app that is shipped with Blindfit; returns the run's id."""
-        app = build_fab_from_disk(APP_FOLDER)
+        app = build_app()
         fab = Fab(hashlib.sha256(app).hexdigest(), app, {})
         try:
             reply = self._client.StartRun(StartRunRequest(fab=fab_to_proto(fab)))

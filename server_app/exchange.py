@@ -7,7 +7,7 @@ seconds; both matter when a round takes one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -16,7 +16,8 @@ from flwr.serverapp import Grid
 
 from blindfit.errors import TrainingError, UpdateError
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
+LOOK_SECONDS = 5.0  # between looks at who is still online
 LATECOMER_SECONDS = 10.0  # how long a start with enough participants waits for the others
 Answer = TypeVar("Answer")
 
@@ -74,43 +75,59 @@ def _too_few(
 def ask(
     grid: Grid,
     kind: str,
-    content: RecordDict,
-    nodes: Iterable[int],
-    read: Callable[[RecordDict], Answer],
+    contents: Mapping[int, RecordDict],
+    read: Callable[[int, RecordDict], Answer],
     *,
     timeout: float,
     group: str = "",
 ) -> Replies[Answer]:
-    """Send ``content`` to ``nodes``, as messages of type ``kind``, and collect the replies.
+    """Send each node its content, as messages of type ``kind``, and collect the replies.
 
-    ``read`` turns a reply into an answer, or raises `UpdateError`, which refuses it. A node that
-    answers an error, or nothing in time, is refused with the reason.
+    ``read`` turns a node's reply into an answer, or raises `UpdateError`, which refuses it. A node
+    that answers an error, goes offline, or answers nothing in time, is refused with the reason.
     """
-    nodes = list(nodes)
-    messages = [Message(content, node, kind, ttl=timeout, group_id=group) for node in nodes]
-    sent = dict(zip(grid.push_messages(messages), nodes, strict=True))
+    messages = [
+        Message(content, node, kind, ttl=timeout, group_id=group)
+        for node, content in contents.items()
+    ]
+    waiting = dict(zip(grid.push_messages(messages), contents, strict=True))
     replies: Replies[Answer] = Replies()
-    deadline = time.monotonic() + timeout
-    while sent:
-        for reply in grid.pull_messages(list(sent)):
-            node = sent.pop(reply.metadata.reply_to_message_id, None)
+    started = looked = time.monotonic()
+    while waiting:
+        for reply in grid.pull_messages(list(waiting)):
+            node = waiting.pop(reply.metadata.reply_to_message_id, None)
             if node is not None:
                 _sort(reply, node, read, replies)
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now - started >= timeout:
             break
-        time.sleep(POLL_SECONDS if sent else 0)
-    for node in sent.values():
+        if now - looked >= LOOK_SECONDS:
+            _give_up_offline(grid, waiting, replies)
+            looked = now
+        time.sleep(POLL_SECONDS if waiting else 0)
+    for node in waiting.values():
         replies.refused[node] = f"no answer within {timeout:g} s"
     return replies
 
 
+def _give_up_offline(grid: Grid, waiting: dict[str, int], replies: Replies[Answer]) -> None:
+    online = set(grid.get_node_ids())
+    for key, node in list(waiting.items()):
+        if node not in online:
+            del waiting[key]
+            replies.refused[node] = "it went offline"
+
+
 def _sort(
-    reply: Message, node: int, read: Callable[[RecordDict], Answer], replies: Replies[Answer]
+    reply: Message,
+    node: int,
+    read: Callable[[int, RecordDict], Answer],
+    replies: Replies[Answer],
 ) -> None:
     if reply.has_error():
         replies.refused[node] = str(reply.error.reason or "failed without a reason")[:300]
         return
     try:
-        replies.answers[node] = read(reply.content)
+        replies.answers[node] = read(node, reply.content)
     except UpdateError as error:
         replies.refused[node] = str(error)

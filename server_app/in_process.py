@@ -12,23 +12,20 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
+from blindfit.roster import Roster
 from blindfit.study import Study
 from server_app.federation import make_server_app
 from server_app.run_folder import RunFolder
 
-Client = tuple[ClientApp, dict[str, Any]]
 _CLIENT_APP_RAISED = 2  # Flower's code for an exception in a ClientApp
 
 
 class InProcessGrid(Grid):  # type: ignore[misc]  # mypy does not look into flwr
     """Runs a message's ClientApp when the message is pushed; node ids are 1, 2, ..."""
 
-    def __init__(self, clients: Sequence[Client]) -> None:
-        self._apps = {node: app for node, (app, _) in enumerate(clients, 1)}
-        self._contexts = {
-            node: Context(1, node, config, RecordDict(), {})
-            for node, (_, config) in enumerate(clients, 1)
-        }
+    def __init__(self, apps: Sequence[ClientApp]) -> None:
+        self._apps = dict(enumerate(apps, 1))
+        self._contexts = {node: Context(1, node, {}, RecordDict(), {}) for node in self._apps}
         self._replies: dict[str, Message] = {}
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
 
@@ -81,13 +78,20 @@ class InProcessGrid(Grid):  # type: ignore[misc]  # mypy does not look into flwr
         return key
 
 
-def train_in_process(study: Study, clients: Sequence[Client], run_dir: Path) -> RunFolder:
-    """Train ``study`` with ClientApps and their node configurations; nodes are ``node 1``, ...
+def train_in_process(
+    study: Study, roster: Roster, apps: Sequence[ClientApp], run_dir: Path
+) -> RunFolder:
+    """Train ``study`` with the ClientApps of ``roster``'s participants, in its order.
 
     Returns the run's folder with model and history. Raises `TrainingError`.
     """
-    names = {node: f"node {node}" for node, _ in enumerate(clients, 1)}
-    run = RunFolder.create(run_dir, study, names)
-    context = Context(1, 0, {}, RecordDict(), {})
-    make_server_app(run.path)(grid=InProcessGrid(clients), context=context)
+    run = RunFolder.create(run_dir, study, roster)
+    conduct_in_process(run, InProcessGrid(apps))
     return run
+
+
+def conduct_in_process(run: RunFolder, grid: Grid) -> None:
+    """Train the run's study over ``grid``, whose nodes are 1, 2, ... in the roster's order."""
+    run.name_participants({i: member.name for i, member in enumerate(run.roster().members, 1)})
+    context = Context(1, 0, {}, RecordDict(), {})
+    make_server_app(run.path)(grid=grid, context=context)

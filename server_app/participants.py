@@ -6,7 +6,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blindfit.errors import InputError
-from server_app.tenants import normal_participant_key, participant_keys
+from blindfit.roster import Roster, make_roster, normal_participant_key
+from blindfit.study import Study
+from server_app.tenants import participant_keys
+
+
+def training_roster(home: Path, study: Study, files: Sequence[Path]) -> Roster:
+    """The study's own list of participants; without one, all that are known here.
+
+    Raises `InputError` for keys in ``files`` beside a study that names its participants.
+    """
+    pinned = study.roster()
+    if pinned is None:
+        known = known_participants(home, files)
+        if not known:
+            raise InputError(
+                "no participant is known", hint="invite them with `tenants invite --participant`"
+            )
+        return make_roster(known)
+    if files:
+        raise InputError(
+            "the study names its participants, so --participant adds none",
+            hint="leave it out, or add the participant to the study",
+        )
+    return pinned
 
 
 def known_participants(home: Path, files: Sequence[Path]) -> dict[str, str]:

@@ -11,30 +11,30 @@ From a notebook::
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import re
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
-from blindfit import __version__
-from blindfit.bundle import CLIENT_ZIP, MANIFEST, SERVER_ZIP, SIGNATURE
+from blindfit.bundle import MANIFEST, SIGNATURE
 from blindfit.errors import PublishError
 from blindfit.files import write_exclusive
-from blindfit.manifest import MODEL_NAME, FileEntry, Manifest
+from blindfit.manifest import MODEL_NAME, Manifest
+from blindfit.model_card import card_html, card_markdown
 from blindfit.model_file import read_model, write_model
+from blindfit.privacy_statement import Origin, PrivacyStatement, privacy_statement
 from blindfit.schema import Schema
 from blindfit.signing import sign_manifest
 from blindfit.study import Study, load_study
-from server_app.compile import Compiled, Report, compile_model, quiet
+from server_app.compile import Report, compile_model, quiet
+from server_app.evaluation import LabelledRows, evaluate_model, labelled_rows
+from server_app.new_manifest import About, new_manifest
 from server_app.quantize import is_concrete, output_kind
 
 MODEL_FILE = "model.skops"
-_PACKAGES = ("concrete-ml", "concrete-python", "scikit-learn", "numpy", "flwr")
+CARD_MARKDOWN = "card.md"  # made from the manifest, and not signed: a reader makes its own
+CARD_HTML = "card.html"
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,15 @@ def publish_model(
     *,
     training: dict[str, Any] | None = None,
     accuracy: dict[str, float] | None = None,
+    evaluation: LabelledRows | None = None,
+    privacy: PrivacyStatement | None = None,
     report: Report = quiet,
 ) -> Published:
     """Publish a fitted scikit-learn (or linear Concrete ML) estimator of ``study``.
 
-    ``estimator`` takes encoded rows. ``home`` is the server's folder. Raises `PublishError`.
+    ``estimator`` takes encoded rows. ``home`` is the server's folder. ``evaluation``: rows to score
+    it on. ``privacy`` is the statement (None: what follows from study and ``training``; without
+    ``training`` that is no claim). Raises `PublishError`.
     """
     named = type(estimator).__name__
     if named != study.model.estimator:
@@ -69,9 +73,11 @@ def publish_model(
         study.schema_,
         estimator,
         n_bits=study.fhe.n_bits,
-        study_digest=study.digest,
+        study=study,
         training=training,
         accuracy=accuracy,
+        evaluation=evaluation,
+        privacy=privacy or _statement(study, training),
         report=report,
     )
 
@@ -83,9 +89,11 @@ def publish_estimator(
     estimator: Any,
     *,
     n_bits: int = 8,
-    study_digest: str | None = None,
+    study: Study | None = None,
     training: dict[str, Any] | None = None,
     accuracy: dict[str, float] | None = None,
+    evaluation: LabelledRows | None = None,
+    privacy: PrivacyStatement | None = None,
     report: Report = quiet,
 ) -> Published:
     """Publish any fitted estimator that Concrete ML can run, under ``name``, without a study.
@@ -104,31 +112,20 @@ def publish_estimator(
     _check_outputs(estimator, schema)
     key = load_publisher_key(home)
     registry = Registry(home)
+    about = About(name, schema, study, training or {}, privacy)
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=registry.root) as staging:
         folder = Path(staging) / "bundle"
         folder.mkdir(mode=0o700)
         compiled = compile_model(estimator, schema.width, n_bits, folder, report=report)
+        scored, scores = None, accuracy or {}
+        if evaluation is not None:
+            report(f"scoring {len(evaluation.y):,} labelled rows, a sample of them encrypted")
+            scored, found = evaluate_model(estimator, compiled, schema, evaluation)
+            scores = scores | found
         _save_model(estimator, folder)
-        manifest = Manifest(
-            format=1,
-            model=name,
-            version=registry.next_version(name),
-            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            study_digest=study_digest,
-            estimator=type(compiled.quantized).__name__,
-            output=output_kind(estimator),
-            schema=schema,
-            circuit=compiled.circuit,
-            probes=compiled.probes,
-            gate=compiled.gate,
-            accuracy=accuracy or {},
-            training=training or {},
-            packages=_packages(),
-            files=_files(compiled),
-        )
-        content = manifest.to_bytes()
-        write_exclusive(folder / MANIFEST, content)
-        write_exclusive(folder / SIGNATURE, sign_manifest(key, content))
+        version = registry.next_version(name)
+        manifest = new_manifest(about, version, output_kind(estimator), compiled, scored, scores)
+        _write_bundle(folder, manifest, sign_manifest(key, manifest.to_bytes()))
         report("adding to the registry")
         final = registry.add(folder, manifest)
     return Published(name, manifest.version, final, manifest)
@@ -139,12 +136,34 @@ def import_model(
     model_path: Path,
     study_path: Path,
     *,
+    evaluate: Path | None = None,
     report: Report = quiet,
 ) -> Published:
-    """Publish a model that was trained elsewhere: a scikit-learn estimator in a skops file."""
+    """Publish a model that was trained elsewhere: a scikit-learn estimator in a skops file.
+
+    ``evaluate`` is a file of labelled rows to score it on.
+    """
     study = load_study(study_path)
+    rows = None if evaluate is None else labelled_rows(study, evaluate)
     estimator = read_model(model_path)
-    return publish_model(home, study, estimator, training={"imported": True}, report=report)
+    training = {"imported": True}
+    return publish_model(home, study, estimator, training=training, evaluation=rows, report=report)
+
+
+def _statement(study: Study, training: dict[str, Any] | None) -> PrivacyStatement:
+    origin: Origin = "imported"
+    if training and not training.get("imported"):
+        origin = "local" if training.get("algorithm") == "local" else "federated"
+    record = training or {}
+    admitted = record.get("known_participants", record.get("participants"))
+    return privacy_statement(study, participants=admitted, origin=origin)
+
+
+def _write_bundle(folder: Path, manifest: Manifest, signature: bytes) -> None:
+    write_exclusive(folder / MANIFEST, manifest.to_bytes())
+    write_exclusive(folder / SIGNATURE, signature)
+    write_exclusive(folder / CARD_MARKDOWN, card_markdown(manifest).encode())
+    write_exclusive(folder / CARD_HTML, card_html(manifest).encode())
 
 
 def _check_classes(estimator: Any, schema: Schema) -> None:
@@ -168,16 +187,3 @@ def _check_outputs(estimator: Any, schema: Schema) -> None:
 def _save_model(estimator: Any, folder: Path) -> None:
     if not is_concrete(estimator):
         write_model(folder / MODEL_FILE, estimator)
-
-
-def _files(compiled: Compiled) -> dict[str, FileEntry]:
-    entries = {}
-    for name in (CLIENT_ZIP, SERVER_ZIP):
-        content = (compiled.folder / name).read_bytes()
-        entries[name] = FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
-    return entries
-
-
-def _packages() -> dict[str, str]:
-    versions = {name: package_version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), "blindfit": __version__, **versions}

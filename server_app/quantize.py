@@ -18,6 +18,13 @@ def is_concrete(estimator: Any) -> bool:
     return type(estimator).__module__.startswith("concrete.ml.")
 
 
+def float_model(estimator: Any) -> Any | None:
+    """The scikit-learn model that is quantized; None for a tree, which was fitted on integers."""
+    if not is_concrete(estimator):
+        return estimator
+    return estimator.sklearn_model if is_linear(estimator) else None
+
+
 def quantized_model(estimator: Any, width: int, n_bits: int) -> Any:
     """The Concrete ML model of a fitted scikit-learn or Concrete ML estimator.
 

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from blindfit.errors import TrainingError
-from blindfit.estimators import Parameters, initial_parameters, parameter_shapes
-from blindfit.federation_messages import read_reply, write_goodbye, write_instruction
+from blindfit.estimators import initial_parameters
+from blindfit.federation_messages import Purpose, write_end
 from blindfit.metrics import Metrics
-from blindfit.study import Study
-from server_app.aggregation import Update, average, check_metrics, check_update, total
-from server_app.exchange import LATECOMER_SECONDS, Replies, ask, wait_for_participants
-from server_app.run_folder import RoundRecord, RunFolder, score_round
+from blindfit.secagg.group import Group
+from server_app.checkpoint import Checkpoint, RoundRecord
+from server_app.early_stop import is_better, should_stop
+from server_app.exchange import LATECOMER_SECONDS, ask, wait_for_participants
+from server_app.learning import make_learner
+from server_app.run_folder import RunFolder, score_round
+from server_app.sums import Question, Summed, TooFewError, readable_sum, secure_sum
 
 FINAL_SECONDS = 120.0  # the bound of the last evaluation: the model is trained by then
 GOODBYE_SECONDS = 8.0
+MOST_FAILURES = 3  # rounds in a row that come to nothing
 
 
 def conduct(grid: Grid, run: RunFolder) -> None:
     """Train the run's study; the last good model is in ``run`` after every round.
 
-    Raises `TrainingError` when participants are too few. Either way the last event says how it
-    ended, and the participants are told.
+    Goes on from the run's checkpoint if there is one. Raises `TrainingError` when participants are
+    too few. Either way the last event says how it ended, and the participants are told.
     """
     failure = {"reason": "the coordinator ended unexpectedly", "hint": "see superlink.log"}
     try:
         _Training(grid, run).all_rounds()
         failure = {}
+        _say_goodbye(grid, run, "")
     except TrainingError as error:
         failure = {"reason": str(error), "hint": error.hint}
         _say_goodbye(grid, run, str(error))
@@ -42,29 +46,44 @@ def conduct(grid: Grid, run: RunFolder) -> None:
 
 def _say_goodbye(grid: Grid, run: RunFolder, reason: str) -> None:
     names = run.participants()
-    nodes = [node for node in grid.get_node_ids() if node in names]
-    if nodes:
-        ask(grid, "query", write_goodbye(reason), nodes, lambda _: None, timeout=GOODBYE_SECONDS)
+    contents = {node: write_end(reason) for node in grid.get_node_ids() if node in names}
+    if contents:
+        ask(grid, "query.end", contents, lambda node, reply: None, timeout=GOODBYE_SECONDS)
 
 
 class _Training:
     def __init__(self, grid: Grid, run: RunFolder) -> None:
-        self._grid, self._run = grid, run
-        self._study: Study = run.study()
+        self._grid, self._run, self._study = grid, run, run.study()
         self._names = run.participants()
-        self._records: list[RoundRecord] = []
+        self._roster = run.roster()
+        privacy = self._study.privacy
+        self._group = Group.of(self._study, self._roster) if privacy.secure_aggregation else None
+        kept = run.checkpoint()
+        self._at = kept or Checkpoint(initial_parameters(self._study))
+        self._learner = make_learner(self._study, len(self._roster), self._at.state)
+        self._failures = 0
+
+    @property
+    def _needed(self) -> int:
+        """How many must be there for a round to begin."""
+        needed = self._study.federation.min_participants
+        return needed if self._group is None else max(needed, self._group.threshold)
 
     def all_rounds(self) -> None:
         federation = self._study.federation
-        parameters = initial_parameters(self._study)
-        for number in range(1, federation.rounds + 1):
-            nodes = self._wait(first=number == 1)
-            parameters = self._round(number, parameters, nodes)
-        self._evaluate(parameters)
+        first = True
+        while len(self._at.records) < federation.rounds:
+            if should_stop(self._at.records, self._at.best_round, federation.early_stop):
+                self._take_best()
+                return
+            self._round(self._wait(first=first))
+            first = False
+        self._evaluate()
+        if federation.early_stop is not None and self._at.best_round:
+            self._take_best()
 
     def _wait(self, *, first: bool) -> list[int]:
-        federation = self._study.federation
-        needed = federation.min_participants
+        needed = self._needed
 
         def report(present: list[str]) -> None:
             if first or len(present) < needed:
@@ -74,73 +93,106 @@ class _Training:
             self._grid,
             self._names,
             needed,
-            federation.join_timeout,
+            self._study.federation.join_timeout,
             report,
             latecomers=LATECOMER_SECONDS if first else 0.0,
         )
 
-    def _round(self, number: int, parameters: Parameters, nodes: list[int]) -> Parameters:
+    def _round(self, nodes: list[int]) -> None:
+        """One round; one that comes to nothing is told, and the next starts afresh."""
         started = time.monotonic()
+        question = self._question("fit", self._study.federation.round_timeout)
+        number = question.round_id.round
         self._run.tell("round_started", round=number, participants=self._named(nodes))
-        content = write_instruction(self._study, number, parameters)
-        timeout = self._study.federation.round_timeout
-        replies = ask(
-            self._grid, "train", content, nodes, self._read, timeout=timeout, group=str(number)
-        )
-        updates = list(replies.answers.values())
-        self._score(total([update.metrics for update in updates]))
-        self._require_enough(number, replies)
-        parameters = average(updates)
-        self._run.keep_model(self._study, parameters)
-        self._record(number, replies, time.monotonic() - started)
-        return parameters
-
-    def _read(self, content: RecordDict) -> Update:
-        metrics, parameters = read_reply(content)
-        return check_update(parameters, metrics, parameter_shapes(self._study))
-
-    def _require_enough(self, number: int, replies: Replies[Update]) -> None:
-        needed = self._study.federation.min_participants
-        if len(replies.answers) >= needed:
+        try:
+            summed = self._sum(question, nodes)
+            learned = self._learner.learn(
+                "fit", self._at.parameters, summed.words, len(summed.nodes)
+            )
+        except TrainingError as error:
+            self._fail(number, error)
             return
-        refused = "; ".join(f"{self._names[n]}: {why}" for n, why in replies.refused.items())
-        kept = f"the model of round {number - 1} is kept" if number > 1 else "there is no model yet"
-        raise TrainingError(
-            f"round {number}: {len(replies.answers)} usable updates of at least {needed} "
-            f"({refused or 'too few participants'}); {kept}",
-            hint="repair the named participants, then run `blindfit-server train` again",
-        )
+        self._failures = 0
+        self._score(learned.metrics)
+        self._at.parameters, self._at.state = learned.parameters, self._learner.state()
+        self._record(number, summed, learned.metrics.rows, time.monotonic() - started)
 
-    def _record(self, number: int, replies: Replies[Update], seconds: float) -> None:
+    def _question(self, purpose: Purpose, timeout: float) -> Question:
+        length = self._learner.length(purpose)
+        return Question(self._run.begin_round(), purpose, self._at.parameters, length, timeout)
+
+    def _sum(self, question: Question, nodes: list[int]) -> Summed:
+        if self._group is None:
+            return readable_sum(self._grid, question, nodes, self._needed)
+        place = {member.name: index for index, member in enumerate(self._roster.members)}
+        indices = {node: place[self._names[node]] for node in nodes}
+        return secure_sum(self._grid, question, self._group, indices)
+
+    def _fail(self, number: int, error: TrainingError) -> None:
+        refused = self._refused(error.refused) if isinstance(error, TooFewError) else {}
+        reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
+        reason = f"round {number}: {error}" + (f" ({reasons})" if reasons else "")
+        self._run.tell("round_failed", round=number, reason=reason)
+        self._failures += 1
+        if self._failures == MOST_FAILURES:
+            last = self._at.records[-1].round if self._at.records else None
+            kept = "there is no model yet" if last is None else f"the model of round {last} is kept"
+            raise TrainingError(
+                f"{reason}; {kept}",
+                hint="repair the named participants, then run `blindfit-server train --resume`",
+            ) from error
+
+    def _record(self, number: int, summed: Summed, rows: int, seconds: float) -> None:
         record = RoundRecord(
             round=number,
-            participants=self._named(replies.answers),
-            refused={self._names[node]: why for node, why in replies.refused.items()},
-            rows=sum(update.metrics.rows for update in replies.answers.values()),
+            participants=self._named(summed.nodes),
+            refused=self._refused(summed.refused),
+            rows=rows,
             seconds=round(seconds, 3),
         )
-        self._records.append(record)
-        self._run.keep_history(self._records)
+        self._at.records.append(record)
+        self._keep()
         self._run.tell("round_aggregated", **vars(record))
 
-    def _evaluate(self, parameters: Parameters) -> None:
+    def _evaluate(self) -> None:
+        """Measure the final model; it stays unscored if too few are left to do so."""
         timeout = min(FINAL_SECONDS, self._study.federation.round_timeout)
         nodes = [node for node in self._grid.get_node_ids() if node in self._names]
-        content = write_instruction(self._study, len(self._records), parameters)
-
-        def read(reply: RecordDict) -> Metrics:
-            return check_metrics(read_reply(reply)[0])
-
-        replies = ask(self._grid, "evaluate", content, nodes, read, timeout=timeout)
-        self._score(total(list(replies.answers.values())))
+        question = self._question("evaluate", timeout)
+        try:
+            summed = self._sum(question, nodes)
+            learned = self._learner.learn(
+                "evaluate", self._at.parameters, summed.words, len(summed.nodes)
+            )
+        except TrainingError as error:
+            self._run.tell("round_failed", round=question.round_id.round, reason=str(error))
+            return
+        self._score(learned.metrics)
+        self._keep()
 
     def _score(self, metrics: Metrics) -> None:
-        """The replies of a round measure the model of the round before."""
-        if self._records:
-            record = self._records[-1]
-            score_round(record, self._study, metrics)
-            self._run.keep_history(self._records)
-            self._run.tell("round_finished", **vars(record))
+        """The inputs of a round measure the model of the round before."""
+        if not self._at.records or self._at.records[-1].loss is not None:
+            return
+        record = self._at.records[-1]
+        score_round(record, self._study, metrics)
+        if is_better(self._at.records, self._at.best_round, self._study.federation.early_stop):
+            self._at.best, self._at.best_round = self._at.parameters, record.round
+        self._run.tell("round_finished", **vars(record))
+
+    def _take_best(self) -> None:
+        """With early stopping, the model is that of the best round."""
+        self._at.parameters = self._at.best
+        self._run.tell("kept", round=self._at.best_round)
+        self._keep()
+
+    def _keep(self) -> None:
+        # The checkpoint first: the model can be made from it again, not the other way round.
+        self._run.keep_checkpoint(self._at)
+        self._run.keep_model(self._study, self._at.parameters)
+
+    def _refused(self, refused: Mapping[int, str]) -> dict[str, str]:
+        return {self._names[node]: why for node, why in sorted(refused.items())}
 
     def _named(self, nodes: Iterable[int]) -> list[str]:
         return sorted(self._names[node] for node in nodes)

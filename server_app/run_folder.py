@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,44 +13,73 @@ from blindfit.events import append_event, finite
 from blindfit.files import private_folder, write_atomic
 from blindfit.metrics import Metrics
 from blindfit.model_file import read_model, write_model
+from blindfit.roster import Roster
+from blindfit.secagg.round_id import RUN_BYTES, RoundId
 from blindfit.study import Study, study_from_json
+from server_app.checkpoint import Checkpoint, RoundRecord, read_checkpoint, write_checkpoint
 
 # The folder comes from the environment of the SuperLink's processes and not from the run's
 # configuration, which whoever reaches the SuperLink chooses and participants see.
 RUN_FOLDER_VARIABLE = "BLINDFIT_RUN_FOLDER"
 
 
-@dataclass
-class RoundRecord:
-    """One line of the history; loss, and accuracy or R², are those of the model after the round."""
-
-    round: int
-    participants: list[str]
-    refused: dict[str, str]
-    rows: int
-    seconds: float
-    loss: float | None = None
-    accuracy: float | None = None
-    r2: float | None = None
-
-
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of a run: study, participants, events, history and the last good model."""
+    """The files of a run: study, participants, events, checkpoint, history, the last good model."""
 
     path: Path
 
     @classmethod
-    def create(cls, path: Path, study: Study, participants: dict[int, str]) -> RunFolder:
-        """A new folder for ``study``; ``participants`` maps Flower's node ids to names."""
+    def create(cls, path: Path, study: Study, roster: Roster) -> RunFolder:
+        """A new folder for a run of ``study`` with ``roster``."""
         run = cls(private_folder(path))
+        write_atomic(path / "run.json", json.dumps({"id": secrets.token_hex(RUN_BYTES)}).encode())
+        write_atomic(path / "roster.json", roster.model_dump_json().encode())
         write_atomic(path / "study.json", study.canonical())
-        run.name_participants(participants)
         return run
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the folder was completely written: a crash may have stopped that."""
+        return (self.path / "study.json").is_file()
 
     def name_participants(self, participants: dict[int, str]) -> None:
         """Say who the nodes are; nodes that are not named take no part."""
         write_atomic(self.path / "participants.json", json.dumps(participants).encode())
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all rounds are done and the last model is measured."""
+        checkpoint = self.checkpoint()
+        if checkpoint is None or len(checkpoint.records) < self.study().federation.rounds:
+            return False
+        return checkpoint.records[-1].loss is not None
+
+    def run_id(self) -> str:
+        """What tells this run from others of the study."""
+        return str(json.loads((self.path / "run.json").read_bytes())["id"])
+
+    def roster(self) -> Roster:
+        """Everybody who may take part."""
+        return Roster.model_validate_json((self.path / "roster.json").read_bytes())
+
+    def begin_round(self) -> RoundId:
+        """The next round. Its number is used up before anybody hears it, whatever happens then."""
+        file = self.path / "round.json"
+        number = 1 + (json.loads(file.read_bytes())["begun"] if file.exists() else 0)
+        write_atomic(file, json.dumps({"begun": number}).encode())
+        return RoundId(self.study().digest, self.run_id(), number)
+
+    def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Replace what a restarted coordinator goes on from, whole or not at all."""
+        write_checkpoint(self.path / "checkpoint.npz", checkpoint)
+        lines = [asdict(record) for record in checkpoint.records]
+        write_atomic(self.path / "history.json", json.dumps(lines, indent=2).encode())
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the run stands; None before its first round ended."""
+        file = self.path / "checkpoint.npz"
+        return read_checkpoint(file) if file.exists() else None
 
     def study(self) -> Study:
         """The study of this run."""
@@ -77,11 +107,6 @@ class RunFolder:
     def model(self) -> Any:
         """The last good model; raises `InputError` when no round got that far."""
         return read_model(self.path / "model.skops")
-
-    def keep_history(self, records: list[RoundRecord]) -> None:
-        """Write the rounds so far."""
-        lines = [asdict(record) for record in records]
-        write_atomic(self.path / "history.json", json.dumps(lines, indent=2).encode())
 
     def history(self) -> list[dict[str, Any]]:
         """The rounds so far; none before the first ended."""

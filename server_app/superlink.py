@@ -39,7 +39,7 @@ class SuperLink:
             _command(host, port, tls, run.path),
             run.path,
             run.path / "superlink.log",
-            **{RUN_FOLDER_VARIABLE: str(run.path)},
+            environment={RUN_FOLDER_VARIABLE: str(run.path)},
         )
         self._folder = run.path
         self._local, self._ca = (local, port), tls.ca

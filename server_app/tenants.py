@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row, insert, select, update
 
 from blindfit.errors import AccessError, InputError, InvitationError, NotFoundError
+from blindfit.roster import normal_participant_key
 from server_app import database as db
 from server_app.authority import sign_request
 from server_app.certificates import active_certificates, keep_certificate
@@ -136,18 +135,6 @@ def participant_keys(home: Path) -> dict[str, str]:
         rows = connection.execute(query.order_by(db.tenants.c.name)).all()
     database.close()
     return {row.name: row.participant_key for row in rows}
-
-
-def normal_participant_key(text: str) -> str:
-    """An OpenSSH public key without its comment; raises `InputError` unless it is on P-384."""
-    try:
-        key = serialization.load_ssh_public_key(text.encode())
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise InputError(f"the participant's key cannot be read: {error}") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-        raise InputError("the participant's key must be an EC key on P-384")
-    form = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return key.public_bytes(*form).decode()
 
 
 def _check_role(participant: bool, participant_key: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from blindfit.errors import InputError, TrainingError
 from blindfit.events import Event, EventReader
+from blindfit.roster import Roster
+from blindfit.secagg.group import Group
 from blindfit.study import Study
 from server_app.run_folder import RunFolder
 from server_app.superlink import SuperLink, Tls
@@ -19,30 +21,52 @@ _POLL_SECONDS = 0.2
 _SLACK_SECONDS = 180.0  # beyond the study's own bounds, before silence counts as a failure
 
 
-def train_federated(
-    home: Path, study: Study, participants: dict[str, str], address: str, tls: Tls, report: Report
-) -> RunFolder:
-    """Train ``study`` with ``participants`` (name to OpenSSH public key) over real Flower.
+def new_run(home: Path, study: Study, roster: Roster) -> RunFolder:
+    """A folder for a new run of ``study`` with ``roster``.
 
-    Listens at ``address``; ``report`` gets the run's events. Raises `InputError` for fewer
-    participants than the study needs, and `TrainingError`; the last good model stays in the run's
-    folder, which is returned.
+    Raises `InputError` for fewer participants than the study needs, and `StudyError` for a
+    threshold that they cannot meet.
     """
     needed = study.federation.min_participants
-    if len(participants) < needed:
+    if len(roster) < needed:
         raise InputError(
-            f"the study needs {needed} participants; {len(participants)} are known",
+            f"the study needs {needed} participants; {len(roster)} are known",
             hint="invite them, or name their keys with --participant KEY.pub",
         )
-    run = RunFolder.create(_new_path(home, study), study, {})
+    if study.privacy.secure_aggregation:
+        Group.of(study, roster)
+    return RunFolder.create(_new_path(home, study), study, roster)
+
+
+def last_run(home: Path, study: Study) -> RunFolder:
+    """The newest run of ``study`` below ``home``; raises `InputError` without one."""
+    folders = sorted((home / "federation" / study.name).glob("*Z"), reverse=True)
+    for run in map(RunFolder, folders):
+        if run.is_whole and run.study().digest == study.digest:
+            return run
+    raise InputError(
+        f"there is no run of this study in {home / 'federation' / study.name}",
+        hint="leave --resume out; a study that was changed is another study",
+    )
+
+
+def train_federated(run: RunFolder, address: str, tls: Tls, report: Report) -> None:
+    """Train the run's study, or what is left of it, with its participants over real Flower.
+
+    Listens at ``address``; ``report`` gets the run's events. Raises `TrainingError`; the last good
+    model stays in the run's folder.
+    """
+    study, roster = run.study(), run.roster()
     report({"event": "starting", "folder": str(run.path), "address": address})
+    events = EventReader(run.events, from_now=True)
     with SuperLink(run, address, tls) as link:
         with link.control() as control:
-            run.name_participants({control.register(*who): who[0] for who in participants.items()})
+            nodes = {control.register(m.name, m.key): m.name for m in roster.members}
+            run.name_participants(nodes)
             control.start_run()
-        report({"event": "listening", "address": address, "participants": sorted(participants)})
-        _follow(run, link, study, report)
-    return run
+        names = [member.name for member in roster.members]
+        report({"event": "listening", "address": address, "participants": names})
+        _follow(run, events, link, study, report)
 
 
 def training_record(study: Study, run: RunFolder) -> dict[str, Any]:
@@ -51,11 +75,17 @@ def training_record(study: Study, run: RunFolder) -> dict[str, Any]:
         line | {"participants": len(line["participants"]), "refused": len(line["refused"])}
         for line in run.history()
     ]
+    checkpoint = run.checkpoint()
+    last = history[-1]["round"] if history else 0
+    kept = checkpoint.best_round if checkpoint and study.federation.early_stop else 0
     return {
-        "algorithm": study.federation.algorithm,
+        "algorithm": study.algorithm,
+        "secure_aggregation": study.privacy.secure_aggregation,
+        "known_participants": len(run.roster()),
         "participants": max((line["participants"] for line in history), default=0),
         "rows": max((line["rows"] for line in history), default=0),
         "rounds": len(history),
+        "kept_round": kept or last,
         "history": history,
     }
 
@@ -65,12 +95,14 @@ def _new_path(home: Path, study: Study) -> Path:
     return home / "federation" / study.name / started
 
 
-def _follow(run: RunFolder, link: SuperLink, study: Study, report: Report) -> None:
+def _follow(
+    run: RunFolder, events: EventReader, link: SuperLink, study: Study, report: Report
+) -> None:
     federation = study.federation
     patience = max(federation.join_timeout, federation.round_timeout) + _SLACK_SECONDS
-    reader, heard = EventReader(run.events), time.monotonic()
+    heard = time.monotonic()
     while True:
-        for event in reader.read():
+        for event in events.read():
             heard = time.monotonic()
             report(event)
             if event["event"] == "finished":
@@ -78,7 +110,10 @@ def _follow(run: RunFolder, link: SuperLink, study: Study, report: Report) -> No
             if event["event"] == "failed":
                 raise TrainingError(event["reason"], hint=event["hint"])
         if not link.alive:
-            raise TrainingError(f"Flower's SuperLink ended:\n{link.log_tail()}")
+            raise TrainingError(
+                f"Flower's SuperLink ended:\n{link.log_tail()}",
+                hint="go on with `blindfit-server train --resume`",
+            )
         if time.monotonic() - heard > patience:
             raise TrainingError(
                 f"nothing was heard from the training for {patience:g} s",

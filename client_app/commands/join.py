@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from blindfit.console import HomeOption, JsonOption, emit, say
 
 if TYPE_CHECKING:
+    from blindfit.study import Study
     from client_app.node import Participation
 
 
@@ -17,6 +20,16 @@ def join(
     study: Annotated[Path, typer.Argument(help="The study's TOML file, as all parties agreed.")],
     data: Annotated[Path, typer.Option("--data", help="Labelled rows: CSV, Parquet or .npz.")],
     home: HomeOption = None,
+    accept: Annotated[
+        str | None,
+        typer.Option(metavar="DIGEST", help="Accept this study without being asked, for scripts."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the study, check the rows, and stop.")
+    ] = False,
+    dataset: Annotated[
+        str, typer.Option(help="What the privacy ledger calls these rows.")
+    ] = "default",
     server: Annotated[
         str | None, typer.Option(help="HOST:PORT of the training [default: the enrolled one].")
     ] = None,
@@ -33,23 +46,84 @@ def join(
 ) -> None:
     """Train with the coordinator and the other participants; the rows stay on this machine.
 
-    Waits for the training to start, takes part in every round, and ends with it.
+    Shows what the study computes, what leaves this machine and what is promised, and asks before it
+    first takes part. Then waits for the training to start, takes part in every round, and ends with
+    it.
     """
-    from dataclasses import asdict
-
     from blindfit.flower_process import sigterm_as_interrupt
+    from blindfit.study import load_study
     from client_app.node import take_part
 
-    participation = _participation(study, data, out_of_bounds, home, server, ca, key)
+    participation = _participation(study, data, out_of_bounds, home, server, ca, key, dataset)
+    contract = load_study(study)
+    if dry_run:
+        _show_only(contract, participation, as_json)
+        return
+    _agree(contract, participation, accept)
     with sigterm_as_interrupt():
         outcome = take_part(participation, _progress)
-    document = {"study": str(study), "server": participation.server, **asdict(outcome)}
+    document = {
+        "study": str(study),
+        "digest": contract.digest,
+        "server": participation.server,
+        **asdict(outcome),
+    }
 
     def human() -> None:
         score = "" if outcome.score is None else f"; it scores {outcome.score:.4f} on these rows"
         print(f"the study is finished: {outcome.rounds} rounds with {outcome.rows} rows{score}")
 
     emit(document, as_json, human)
+
+
+def _agree(study: Study, participation: Participation, digest: str | None) -> None:
+    """Show the study and ask, unless it was accepted before or is named by its digest."""
+    from blindfit.errors import InputError
+    from client_app.accepted import accept, is_accepted, require_same
+    from client_app.study_in_words import in_words
+
+    if digest is not None:
+        require_same(study, digest)
+    elif not is_accepted(participation.home, study):
+        _print_paragraphs(in_words(study, participation.server))
+        if not sys.stdin.isatty():
+            raise InputError(
+                "this study was not accepted yet",
+                hint=f"if you agree, pass --accept {study.digest}",
+            )
+        if not typer.confirm("Take part?", err=True):
+            raise InputError("you did not accept the study; nothing was sent")
+    accept(participation.home, study)
+
+
+def _show_only(study: Study, participation: Participation, as_json: bool) -> None:
+    from blindfit.dataset import load
+    from client_app.study_in_words import in_words
+
+    rows = load(study, participation.data, participation.out_of_bounds)
+    words = in_words(study, participation.server)
+    document = {
+        "study": study.name,
+        "digest": study.digest,
+        "words": words,
+        "rows": len(rows.X),
+        "warning": rows.warning,
+    }
+
+    def human() -> None:
+        _print_paragraphs(words)
+        _progress({"event": "checked", "rows": len(rows.X), "warning": rows.warning})
+
+    emit(document, as_json, human)
+
+
+def _print_paragraphs(paragraphs: list[str]) -> None:
+    import shutil
+    import textwrap
+
+    width = min(100, max(40, shutil.get_terminal_size((100, 24)).columns))
+    for paragraph in paragraphs:
+        say(textwrap.fill(paragraph, width) + "\n")
 
 
 def _participation(
@@ -60,26 +134,39 @@ def _participation(
     server: str | None,
     ca: Path | None,
     key: Path | None,
+    dataset: str,
 ) -> Participation:
     from blindfit.errors import InputError, NotEnrolledError
     from blindfit.home import resolve_home
     from client_app.node import Participation
-    from keys.identity import identity_folder, load_identity
+    from keys.identity import credentials_path, identity_folder, load_identity
     from keys.participant import participant_key_path
 
     if out_of_bounds not in ("error", "clip"):
         raise InputError("--out-of-bounds is error or clip")
     folder = resolve_home(home)
+    credentials = None
     if server is None or ca is None:
         identity = load_identity(folder)
         server, ca = server or identity.federation, ca or identity_folder(folder) / "ca.pem"
+        credentials = credentials_path(folder)
     if server is None:
         raise NotEnrolledError(
             "the enrolled server does not say where its trainings are",
             hint="ask the operator for the address and pass it with --server HOST:PORT",
         )
     bounds: Any = out_of_bounds
-    return Participation(study, data, bounds, server, ca, key or participant_key_path(folder))
+    return Participation(
+        home=folder,
+        study=study,
+        data=data,
+        out_of_bounds=bounds,
+        server=server,
+        ca=ca,
+        key=key or participant_key_path(folder),
+        credentials=credentials,
+        dataset=dataset,
+    )
 
 
 def _progress(event: dict[str, Any]) -> None:
@@ -88,11 +175,18 @@ def _progress(event: dict[str, Any]) -> None:
         say(f"{event['rows']} rows are as the study says")
         if event["warning"]:
             say(f"warning: {event['warning']}")
+    elif name == "confined" and not event["files"]:
+        say(
+            "warning: this kernel has no Landlock, so the process that trains is not confined to "
+            "its own files"
+        )
     elif name == "waiting":
         say(f"waiting for the server at {event['server']} ...")
     elif name == "connected":
         say(f"the server at {event['server']} is there")
+    elif name == "roster":
+        say(f"the coordinator says that these take part: {', '.join(event['names'])}")
     elif name == "trained":
         say(f"round {event['round']}: trained on {event['rows']} rows in {event['seconds']:.1f} s")
     elif name == "refused":
-        say(f"warning: no update was sent: {event['reason']}")
+        say(f"warning: nothing was sent: {event['reason']}")

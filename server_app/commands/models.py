@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from blindfit.card_command import (
+    CardFormatOption,
+    CardModelArgument,
+    CardOutOption,
+    CardVersionOption,
+    emit_card,
+)
 from blindfit.console import HomeOption, JsonOption, emit, print_table, say
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from server_app.registry import ModelVersion, Registry
 
 app = typer.Typer(no_args_is_help=True, help="Published model versions.")
@@ -54,7 +63,10 @@ def show(
         "evaluation_key_bytes": manifest.circuit.evaluation_keys.length,
         "gate": manifest.gate.model_dump(),
         "accuracy": manifest.accuracy,
+        "evaluation": _dumped(manifest.evaluation),
         "training": manifest.training,
+        "privacy": _dumped(manifest.privacy),
+        "cost": _dumped(manifest.cost),
         "packages": manifest.packages,
         "folder": str(found.folder),
     }
@@ -65,10 +77,33 @@ def show(
     emit(document, as_json, human)
 
 
+@app.command()
+def card(
+    model: CardModelArgument,
+    version: CardVersionOption = None,
+    card_format: CardFormatOption = None,
+    out: CardOutOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the model card of a version: training, privacy, accuracy and cost."""
+    registry = _registry(home)
+    found = registry.load(model, registry.current(model) if version is None else version)
+    emit_card(found.manifest, card_format, out, as_json)
+
+
 @app.command("import")
 def import_model(
     file: Annotated[Path, typer.Argument(metavar="MODEL.skops", help="A scikit-learn estimator.")],
     study: Annotated[Path, typer.Option("--study", help="The study whose schema it follows.")],
+    evaluate: Annotated[
+        Path | None,
+        typer.Option(
+            "--evaluate",
+            metavar="FILE",
+            help="Labelled rows; the model's scores on them are public.",
+        ),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,13 +113,14 @@ def import_model(
     from server_app.publish import import_model
 
     with sigterm_as_interrupt():
-        published = import_model(resolve_home(home), file, study, report=say)
+        published = import_model(resolve_home(home), file, study, evaluate=evaluate, report=say)
     document = {
         "model": published.model,
         "version": published.version,
         "folder": str(published.folder),
         "params_id": published.manifest.circuit.params_id,
         "gate": published.manifest.gate.model_dump(),
+        "accuracy": published.manifest.accuracy,
     }
 
     def human() -> None:
@@ -124,6 +160,10 @@ def _registry(home: Path | None) -> Registry:
     from server_app.registry import Registry
 
     return Registry(resolve_home(home))
+
+
+def _dumped(section: BaseModel | None) -> dict[str, Any] | None:
+    return None if section is None else section.model_dump(mode="json")
 
 
 def _line(registry: Registry, found: ModelVersion) -> dict[str, Any]:

@@ -29,6 +29,9 @@ def train(
     address: Annotated[
         str | None, typer.Option(help="HOST:PORT to listen at [default: from config.toml].")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with this study's last run.")
+    ] = False,
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Publish the model when it is trained.")
     ] = True,
@@ -39,7 +42,8 @@ def train(
 ) -> None:
     """Train a study with its participants, round by round, and publish the model.
 
-    The last good model is kept in the run's folder whatever happens.
+    Participants' updates are added up under masks: this machine learns their sum alone, unless the
+    study turns that off. The last good model is kept in the run's folder whatever happens.
     """
     from blindfit.flower_process import sigterm_as_interrupt
     from blindfit.home import resolve_home
@@ -54,7 +58,7 @@ def train(
                 Layout.existing(folder)  # rather than find out after the training
             trained = _locally(folder, contract, local, out_of_bounds)
         else:
-            trained = _federated(folder, contract, participant or [], address)
+            trained = _federated(folder, contract, participant or [], address, resume=resume)
         estimator, training, run = trained
         seconds = {"training": round(time.monotonic() - started, 3)}
         document: dict[str, Any] = {
@@ -78,21 +82,27 @@ def _locally(home: Path, study: Study, file: Path, out_of_bounds: str) -> Traine
     return fit.estimator, fit.training, str(fit.folder)
 
 
-def _federated(home: Path, study: Study, files: list[Path], address: str | None) -> Trained:
+def _federated(
+    home: Path, study: Study, files: list[Path], address: str | None, *, resume: bool
+) -> Trained:
     from server_app.config import load_config
     from server_app.layout import Layout
-    from server_app.participants import known_participants
+    from server_app.participants import training_roster
     from server_app.progress import training_progress
     from server_app.superlink import Tls
-    from server_app.training_run import train_federated, training_record
+    from server_app.training_run import last_run, new_run, train_federated, training_record
 
     layout = Layout.existing(home)
     tls = Tls(layout.ca_certificate, layout.certificate, layout.key)
     listen = address or load_config(home).federation_listen
     _warn_if_open(listen)
-    participants = known_participants(home, files)
-    with training_progress() as report:
-        run = train_federated(home, study, participants, listen, tls, report)
+    if resume:
+        run = last_run(home, study)
+    else:
+        run = new_run(home, study, training_roster(home, study, files))
+    if not run.is_trained:
+        with training_progress() as report:
+            train_federated(run, listen, tls, report)
     return run.model(), training_record(study, run), str(run.path)
 
 
@@ -112,7 +122,7 @@ def _warn_if_open(address: str) -> None:
 def _publish(home: Path, study: Study, estimator: Any, training: dict[str, Any]) -> dict[str, Any]:
     from server_app.publish import publish_model
 
-    last = training["history"][-1]
+    last = _kept(training)
     scores = {name: last[name] for name in ("accuracy", "r2") if last[name] is not None}
     accuracy = {f"training_{name}": value for name, value in scores.items()}
     published = publish_model(
@@ -121,9 +131,16 @@ def _publish(home: Path, study: Study, estimator: Any, training: dict[str, Any])
     return {"model": published.model, "version": published.version}
 
 
+def _kept(training: dict[str, Any]) -> dict[str, Any]:
+    """The line of the history that measures the model that was kept."""
+    history: list[dict[str, Any]] = training["history"]
+    kept = training.get("kept_round", history[-1]["round"])
+    return next(line for line in history if line["round"] == kept)
+
+
 def _summarize(document: dict[str, Any]) -> None:
     training = document["training"]
-    last = training["history"][-1]
+    last = _kept(training)
     scored = [f"{k} {last[k]:.4f}" for k in ("accuracy", "r2") if last[k] is not None]
     print(
         f"{document['study']}: {training['rounds']} rounds, {training['participants']} "

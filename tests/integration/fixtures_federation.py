@@ -7,6 +7,7 @@ import ipaddress
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sklearn.datasets import load_digits
 
+from blindfit.roster import Roster, make_roster
 from blindfit.study import Study, load_study
 from keys.participant import ensure_participant_key, participant_key_path
 from server_app.superlink import Tls
@@ -114,7 +116,7 @@ def _builder(name: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuild
 
 
 class Participants:
-    """`blindfit-client join` processes; their homes hold nothing but a key."""
+    """`blindfit-client join` processes; their homes hold nothing but a key at first."""
 
     def __init__(self, folder: Path, tls: Tls, address: str) -> None:
         self._folder, self._tls, self._address = folder, tls, address
@@ -123,11 +125,18 @@ class Participants:
     def public_keys(self, names: list[str]) -> dict[str, str]:
         return {name: ensure_participant_key(self._folder / name) for name in names}
 
-    def join(self, name: str, study: Path, data: Path) -> None:
+    def roster(self, names: list[str]) -> Roster:
+        return make_roster(self.public_keys(names))
+
+    def join(
+        self, name: str, study: Path, data: Path, program: Sequence[str] = ("-m", "client_app.cli")
+    ) -> None:
+        home = self._folder / name
         command = [
-            *(sys.executable, "-m", "client_app.cli", "join", str(study), "--data", str(data)),
+            *(sys.executable, *program, "join", str(study), "--data", str(data)),
             *("--server", self._address, "--ca", str(self._tls.ca), "--json"),
-            *("--key", str(participant_key_path(self._folder / name))),
+            *("--home", str(home), "--key", str(participant_key_path(home))),
+            *("--accept", load_study(study).digest),
         ]
         with (
             (self._folder / f"{name}.out").open("wb") as out,

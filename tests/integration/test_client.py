@@ -20,12 +20,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from blindfit.errors import InputError, KeyStateError, PassphraseError, RowsError, UnknownModelError
+from blindfit.model_card import card_html
 from blindfit.schema import Schema
 from client_app.estimators import EncryptedClassifier, EncryptedRegressor
 from client_app.session import Session
 from demo.deployment import PASSPHRASE, Deployment
 from demo.programs import command, environment
 from server_app.publish import publish_estimator
+from server_app.registry import Registry
 
 pytestmark = pytest.mark.slow
 
@@ -101,6 +103,17 @@ def test_predict_writes_labels_and_probabilities(models, deployment, home, tmp_p
     np.testing.assert_allclose(predictions.iloc[:, 1:], expected, atol=0.02)
     assert (predictions.t == models["client-class"].predict(clear_rows(rows))).mean() > 0.9
     assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_client_writes_the_card_of_the_signed_manifest(models, deployment, home, tmp_path):
+    out = tmp_path / "card.html"
+    done = run("blindfit-client", "models", "card", "client-class", "--home", home, "--out", out)
+    assert done.returncode == 0, done.stderr
+    published = Registry(deployment.server).open("client-class")
+    assert out.read_text() == card_html(published.manifest)
+    assert (published.folder / "card.html").read_text() == out.read_text()
+    listed = run("blindfit-client", "models", "--home", home, "--json")
+    assert "client-class" in [line["model"] for line in json.loads(listed.stdout)["models"]]
 
 
 def test_estimators_predict_in_a_pipeline_and_score(models, options):

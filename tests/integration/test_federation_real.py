@@ -22,7 +22,7 @@ from blindfit.errors import TrainingError
 from blindfit.flower_process import free_port
 from blindfit.study import load_study
 from server_app.superlink import Tls
-from server_app.training_run import train_federated, training_record
+from server_app.training_run import new_run, train_federated, training_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 Event = dict[str, Any]
@@ -49,7 +49,7 @@ def test_three_train_one_is_killed_in_a_round_and_the_others_end_with_the_study(
 ) -> None:
     study = digits_study(tmp_path, rounds=2, needed=2, round_timeout=40)
     names = ["anna", "berta", "carla"]
-    keys = participants.public_keys(names)
+    roster = participants.roster(names)
     for name, data in zip(names, digits_parts(tmp_path, 3), strict=True):
         participants.join(name, study, data)
     events: list[Event] = []
@@ -60,7 +60,8 @@ def test_three_train_one_is_killed_in_a_round_and_the_others_end_with_the_study(
             _kill(participants.process("carla").pid)
 
     contract = load_study(study)
-    run = train_federated(tmp_path, contract, keys, address, federation_tls, report)
+    run = new_run(tmp_path, contract, roster)
+    train_federated(run, address, federation_tls, report)
 
     first, second = run.history()
     assert (first["participants"], first["rows"], first["refused"]) == (names, 1400, {})
@@ -99,15 +100,14 @@ def test_too_few_participants_end_with_a_clear_error_and_participants_are_told(
     participants: Participants,
 ) -> None:
     study = digits_study(tmp_path, rounds=2, needed=2, join_timeout=15)
-    keys = participants.public_keys(["anna", "berta"])
+    roster = participants.roster(["anna", "berta"])
     participants.join("anna", study, digits_parts(tmp_path, 1)[0])
 
     with pytest.raises(
         TrainingError, match="1 of at least 2 participants are there; absent: berta"
     ):
-        train_federated(
-            tmp_path, load_study(study), keys, address, federation_tls, lambda event: None
-        )
+        run = new_run(tmp_path, load_study(study), roster)
+        train_federated(run, address, federation_tls, lambda event: None)
 
     code, _, err = participants.wait("anna")
     assert code == 9

@@ -7,11 +7,11 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from blindfit.averaging import Averaging
 from blindfit.estimators import initial_parameters, make_estimator, set_parameters
 from blindfit.metrics import Metrics
 from blindfit.study import CLASSIFIERS, EstimatorName, Study
 from client_app.training import fit_local
-from server_app.aggregation import Update, average
 from server_app.quantize import quantized_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -44,11 +44,14 @@ def test_an_averaged_model_becomes_a_quantized_one_that_agrees(name: str) -> Non
         y = X[:, :3].argmax(axis=1)
     study = contract(name)
     zeros = initial_parameters(study)
-    updates = [
-        Update(fit_local(study, zeros, X[part], y[part], seed=1), Metrics(100, 0.0))
+    averaging = Averaging(study, 2)
+    words = [
+        averaging.encode(Metrics(100, 0.0), fit_local(study, zeros, X[part], y[part], seed=1))
         for part in (slice(100), slice(100, None))
     ]
-    model = set_parameters(make_estimator(study), study, average(updates))
+    _, mean = averaging.decode(words[0] + words[1])
+    assert mean is not None
+    model = set_parameters(make_estimator(study), study, mean)
 
     quantized = quantized_model(model, 5, 8)
 

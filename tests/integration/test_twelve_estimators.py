@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.federation import join, train
 from bench.local_cipher import LocalCipher
 from blindfit.bundle import fetch_bundle
+from blindfit.dataset import load
+from blindfit.outputs import interpret
 from blindfit.preprocessing import encode
 from blindfit.study import CLASSIFIERS, EstimatorName, parse_study
-from client_app.federation import app
-from client_app.outputs import interpret
 from demo.deployment import PASSPHRASE
 from keys.connecting import connect
 from keys.identity import load_identity
@@ -22,7 +23,6 @@ from keys.means import Means
 from keys.rotation import create_key
 from keys.sharing import share_key
 from keys.unlocking import unlock_store
-from server_app.in_process import train_in_process
 from server_app.publish import publish_model
 from server_app.quantize import quantized_model, quantized_outputs
 
@@ -88,15 +88,14 @@ def test_encrypted_predictions_of_a_federated_model_are_the_quantized_ones(
     estimator, deployment, concrete, tmp_path
 ):
     study = parse_study(study_text(estimator))
-    (tmp_path / "study.toml").write_text(study_text(estimator))
-    clients = []
+    joined = []
     for seed in (1, 2):
         path = tmp_path / f"rows-{seed}.csv"
         table(seed, classes=estimator in CLASSIFIERS).to_csv(path, index=False)
-        clients.append((app, {"study": str(tmp_path / "study.toml"), "data": str(path)}))
+        joined.append(join(tmp_path, study, f"owner-{seed}", load(study, path)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = train_in_process(study, clients, tmp_path / "run").model()
+        model = train(study, joined, tmp_path / "run").model()
     published = publish_model(deployment.server, study, model)
     assert published.manifest.gate.agreed == published.manifest.gate.rows
 

@@ -13,7 +13,7 @@ from sklearn.linear_model import (
 )
 from sklearn.svm import LinearSVC
 
-from client_app.outputs import interpret
+from blindfit.outputs import interpret
 from server_app.quantize import output_kind
 
 GENERATOR = np.random.default_rng(0)

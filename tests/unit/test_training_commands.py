@@ -15,6 +15,8 @@ from test_training_rounds import write_study
 from typer.testing import CliRunner
 
 from blindfit.errors import InputError, RowsError
+from blindfit.study import load_study
+from client_app.accepted import accept, is_accepted
 from client_app.commands.join import join
 from server_app.commands.train import train
 from server_app.home import create_home
@@ -47,7 +49,55 @@ def test_join_checks_the_rows_before_it_connects(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", X=X, y=y)
     options = ("--server", "127.0.0.1:1", "--ca", tmp_path / "no.pem", "--key", tmp_path / "no.key")
     with pytest.raises(RowsError, match=r"row 18, column x4: 1\.5 is above max 1"):
-        invoke(join, study, "--data", tmp_path / "rows.npz", *options)
+        invoke(join, study, "--data", tmp_path / "rows.npz", "--dry-run", *options)
+
+
+@pytest.fixture
+def joining(tmp_path: Path) -> tuple[object, ...]:
+    study = write_study(tmp_path, "Ridge")
+    X, y = rows("Ridge")
+    np.savez(tmp_path / "rows.npz", X=X, y=y)
+    return (
+        *(study, "--data", tmp_path / "rows.npz", "--home", tmp_path / "home"),
+        *("--server", "127.0.0.1:1", "--ca", tmp_path / "no.pem", "--key", tmp_path / "no.key"),
+    )
+
+
+def test_join_says_what_a_study_does_before_anything_else(
+    joining: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(invoke(join, *joining, "--dry-run", "--json"))
+    assert document["rows"] == 200
+    assert document["digest"] == load_study(joining[0]).digest  # type: ignore[arg-type]
+    told = " ".join(document["words"])
+    for part in ("Ridge", "5 columns", "127.0.0.1:1", "no row", "under masks", "What is promised"):
+        assert part in told
+
+
+def test_join_asks_and_takes_no_part_without_a_yes(joining: tuple[object, ...]) -> None:
+    with pytest.raises(InputError, match="not accepted yet") as caught:
+        invoke(join, *joining)
+    digest = load_study(joining[0]).digest  # type: ignore[arg-type]
+    assert caught.value.hint == f"if you agree, pass --accept {digest}"
+    with pytest.raises(InputError, match="names another study"):
+        invoke(join, *joining, "--accept", "ab" * 32)
+    with pytest.raises(InputError, match="names another study"):
+        invoke(join, *joining, "--accept", digest[:6])
+
+
+def test_a_study_that_was_accepted_is_not_asked_about_again(
+    joining: tuple[object, ...], tmp_path: Path
+) -> None:
+    study = load_study(joining[0])  # type: ignore[arg-type]
+    assert not is_accepted(tmp_path / "home", study)
+    accept(tmp_path / "home", study)
+    assert is_accepted(tmp_path / "home", study)
+    with pytest.raises(InputError, match=r"no\.pem is not a PEM"):
+        invoke(join, *joining)
+    other = study.model_copy(
+        update={"federation": study.federation.model_copy(update={"rounds": 9})}
+    )
+    assert not is_accepted(tmp_path / "home", other)
 
 
 def test_participants_come_from_files_and_a_name_cannot_be_two_keys(tmp_path: Path) -> None:

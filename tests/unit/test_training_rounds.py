@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, Context, Message, RecordDict
-from flwr.clientapp import ClientApp
+from flwr.app import Message
 from test_estimators import rows
 
-from blindfit.errors import TrainingError
-from blindfit.federation_messages import write_reply
-from blindfit.metrics import Metrics
+from bench.federation import Joined, join_arrays, roster_of, train
+from blindfit.averaging import Averaging
+from blindfit.dataset import Dataset, load
+from blindfit.errors import ProtocolError, TrainingError
+from blindfit.estimators import get_parameters, initial_parameters
+from blindfit.events import EventReader
+from blindfit.federation_messages import Instruction
+from blindfit.secagg.round_id import RoundId
 from blindfit.study import CLASSIFIERS, EstimatorName, load_study
-from client_app.federation import app
-from server_app.federation import make_server_app
-from server_app.in_process import Client, InProcessGrid, train_in_process
+from client_app.training import fit_local
+from server_app.in_process import InProcessGrid, conduct_in_process
 from server_app.run_folder import RunFolder
 
 
-def write_study(folder: Path, name: str, needed: int = 2, rounds: int = 3) -> Path:
+def write_study(folder: Path, name: str, needed: int = 2, rounds: int = 3, more: str = "") -> Path:
     target = "classes = [0, 1, 2]" if name in CLASSIFIERS else "target_range = {min = 1, max = 6}"
     path = folder / "study.toml"
     path.write_text(f"""
@@ -36,6 +39,7 @@ rounds = {rounds}
 min_participants = {needed}
 join_timeout = 0.1
 round_timeout = 1
+{more}
 [schema]
 target = "y"
 {target}
@@ -48,12 +52,6 @@ max = 1
     return path
 
 
-def client(folder: Path, study: Path, part: str, X: np.ndarray, y: np.ndarray) -> Client:
-    np.savez(folder / f"{part}.npz", X=X, y=y)
-    config = {"study": str(study), "data": str(folder / f"{part}.npz")}
-    return app, config | {"events": str(folder / f"{part}.jsonl")}
-
-
 def federated_rows(name: str) -> tuple[np.ndarray, np.ndarray]:
     """For classifiers, a class in each of three corners of the cube."""
     if name not in CLASSIFIERS:
@@ -64,16 +62,19 @@ def federated_rows(name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(corners[y] + random.normal(0, 0.12, (200, 5)), 0, 1), y
 
 
-def halves(folder: Path, study: Path, name: str) -> list[Client]:
+def halves(folder: Path, study: Path, name: str) -> list[Joined]:
     """The second participant has no row of class 2."""
     X, y = federated_rows(name)
     second = np.arange(len(y)) >= 100
     if name in CLASSIFIERS:
         second &= y != 2
-    return [
-        client(folder, study, "first", X[:100], y[:100]),
-        client(folder, study, "second", X[second], y[second]),
-    ]
+    return join_arrays(folder, study, {"anna": (X[:100], y[:100]), "berta": (X[second], y[second])})
+
+
+def thirds(folder: Path, study: Path, name: str) -> list[Joined]:
+    X, y = federated_rows(name)
+    parts = {who: (X[i::3], y[i::3]) for i, who in enumerate(("anna", "berta", "carla"))}
+    return join_arrays(folder, study, parts)
 
 
 @pytest.mark.parametrize("name", get_args(EstimatorName))
@@ -81,7 +82,7 @@ def test_every_estimator_trains_with_a_participant_that_lacks_a_class(
     name: str, tmp_path: Path
 ) -> None:
     study = write_study(tmp_path, name)
-    run = train_in_process(load_study(study), halves(tmp_path, study, name), tmp_path / "run")
+    run = train(load_study(study), halves(tmp_path, study, name), tmp_path / "run")
 
     X, y = federated_rows(name)
     model, last = run.model(), run.history()[-1]
@@ -98,123 +99,87 @@ def test_every_estimator_trains_with_a_participant_that_lacks_a_class(
 
 def test_a_rounds_score_is_that_of_the_model_after_it(tmp_path: Path) -> None:
     study = write_study(tmp_path, "LogisticRegression", rounds=1)
-    clients = halves(tmp_path, study, "LogisticRegression")
-    run = train_in_process(load_study(study), clients, tmp_path / "run")
-    parts = [np.load(tmp_path / f"{part}.npz") for part in ("first", "second")]
+    joined = halves(tmp_path, study, "LogisticRegression")
+    run = train(load_study(study), joined, tmp_path / "run")
+    parts = [np.load(tmp_path / f"{part}.npz") for part in ("anna", "berta")]
     right = sum((run.model().predict(part["X"]) == part["y"]).sum() for part in parts)
     assert run.history()[0]["accuracy"] == pytest.approx(
         right / sum(len(part["y"]) for part in parts)
     )
 
 
-def replying(content: RecordDict) -> Client:
-    fake = ClientApp()
-
-    def reply(message: Message, context: Context) -> Message:
-        return Message(content, reply_to=message)
-
-    fake.train()(reply)
-    fake.evaluate()(reply)
-    fake.query()(reply)
-    return fake, {}
-
-
-def test_a_bad_update_is_refused_and_named_and_the_round_goes_on(tmp_path: Path) -> None:
-    study = write_study(tmp_path, "LogisticRegression")
-    bad = replying(write_reply(Metrics(10, 1.0, 5), [np.full((1, 5), 1e6), np.zeros(3)]))
-    clients = [*halves(tmp_path, study, "LogisticRegression"), bad]
-    run = train_in_process(load_study(study), clients, tmp_path / "run")
-    for line in run.history():
-        assert line["participants"] == ["node 1", "node 2"]
-        assert line["refused"] == {
-            "node 3": "coefficients: float64 (1, 5); the study has float64 (3, 5)"
-        }
-    assert np.abs(run.model().coef_).max() < 100
-
-
-def test_what_would_end_the_training_is_refused_and_the_round_goes_on(tmp_path: Path) -> None:
-    study = write_study(tmp_path, "LogisticRegression")
-    many = write_reply(Metrics(10, 1.0, 5))
-    many["parameters"] = ArrayRecord([np.zeros((1,) * 32)])
-    huge = write_reply(Metrics(10, 1.0, 5), [np.full((3, 5), 1.7e308), np.full(3, 1.7e308)])
-    unmeasured = write_reply(Metrics(10, float("nan"), 5), [np.full((3, 5), 1.0), np.full(3, 1.0)])
-    clients = [
-        *halves(tmp_path, study, "LogisticRegression"),
-        *map(replying, (many, huge, unmeasured)),
-    ]
-    run = train_in_process(load_study(study), clients, tmp_path / "run")
-    for line in run.history():
-        assert line["participants"] == ["node 1", "node 2"]
-        assert line["refused"] == {
-            "node 3": "an array of 32 dimensions; at most 2 are read",
-            "node 4": "coefficients: a number is beyond 1e+100",
-            "node 5": "the metric loss is nan, which nothing can be added to",
-        }
-    assert np.isfinite(run.history()[0]["loss"])
-    assert np.abs(run.model().coef_).max() < 100
-
-
 def test_a_study_that_differs_is_refused_by_the_participant(tmp_path: Path) -> None:
     study = write_study(tmp_path, "LogisticRegression")
-    contract = load_study(study)
-    clients = halves(tmp_path, study, "LogisticRegression")
-    study.write_text(study.read_text().replace("rounds = 3", "rounds = 4"))
+    joined = halves(tmp_path, study, "LogisticRegression")
+    other = load_study(write_study(tmp_path, "LogisticRegression", rounds=4))
     with pytest.raises(TrainingError, match="study differs from this participant's"):
-        train_in_process(contract, clients, tmp_path / "run")
+        train(other, joined, tmp_path / "run")
 
 
-def test_what_fails_at_a_participant_is_not_quoted_to_the_coordinator(tmp_path: Path) -> None:
+def test_what_fails_at_a_participant_is_not_quoted_to_the_coordinator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = write_study(tmp_path, "LogisticRegression")
-    clients = halves(tmp_path, study, "LogisticRegression")
-    X, y = rows("LogisticRegression")
-    X[3, 2] = 777.25
-    clients[1] = client(tmp_path, study, "outside", X, y)
+    joined = halves(tmp_path, study, "LogisticRegression")
+    joined[1].participant._data = Dataset(np.full((3, 5), np.nan), np.array([0, 1, 777]), "")
     with pytest.raises(TrainingError) as caught:
-        train_in_process(load_study(study), clients, tmp_path / "run")
-    assert "node 2: RowsError at the participant" in str(caught.value)
+        train(load_study(study), joined, tmp_path / "run")
+    assert "berta: ValueError at the participant" in str(caught.value)
     assert "777" not in (tmp_path / "run" / "events.jsonl").read_text()
 
 
 class SilentGrid(InProcessGrid):
-    """Node 2 does not answer any more from the second round on."""
+    """The second node answers nothing to messages of these kinds, in these rounds."""
+
+    def __init__(self, joined: Sequence[Joined], kinds: set[str], rounds: Container[int]) -> None:
+        super().__init__([one.app for one in joined])
+        self._kinds, self._rounds = kinds, rounds
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         replies = super().pull_messages(message_ids)
-        return [
-            reply
-            for reply in replies
-            if not (reply.metadata.src_node_id == 2 and reply.metadata.group_id == "2")
-        ]
+        return [reply for reply in replies if not self._is_lost(reply)]
+
+    def _is_lost(self, reply: Message) -> bool:
+        about = reply.metadata
+        return (
+            about.src_node_id == 2
+            and about.message_type in self._kinds
+            and int(about.group_id or 0) in self._rounds
+        )
 
 
-def conduct_silently(folder: Path, study: Path, clients: Sequence[Client]) -> RunFolder:
-    names = dict(enumerate(["anna", "berta", "carla"][: len(clients)], 1))
-    run = RunFolder.create(folder / "run", load_study(study), names)
-    context = Context(1, 0, {}, RecordDict(), {})
-    make_server_app(run.path)(grid=SilentGrid(clients), context=context)
+STAGES = ("query.advertise", "query.share", "train.masked", "query.confirm", "query.reveal")
+
+
+def conduct_silently(
+    folder: Path, study: Path, joined: list[Joined], kinds: set[str], rounds: Container[int]
+) -> RunFolder:
+    run = RunFolder.create(folder / "run", load_study(study), roster_of(joined))
+    conduct_in_process(run, SilentGrid(joined, kinds, rounds))
     return run
 
 
-def test_a_participant_that_is_silent_in_a_round_is_named_and_the_round_goes_on(
-    tmp_path: Path,
+@pytest.mark.parametrize("kind", STAGES)
+def test_a_participant_that_is_silent_at_a_stage_is_named_and_the_round_goes_on(
+    tmp_path: Path, kind: str
 ) -> None:
     study = write_study(tmp_path, "LogisticRegression")
-    clients = halves(tmp_path, study, "LogisticRegression")
-    run = conduct_silently(tmp_path, study, [*clients, clients[0]])
-    participants = [line["participants"] for line in run.history()]
-    assert participants == [
-        ["anna", "berta", "carla"],
-        ["anna", "carla"],
-        ["anna", "berta", "carla"],
-    ]
+    joined = thirds(tmp_path, study, "LogisticRegression")
+    run = conduct_silently(tmp_path, study, joined, {kind}, {2})
+    everybody, others = ["anna", "berta", "carla"], ["anna", "carla"]
+    # Whose input is in, counts: also if it is silent when the sum is unmasked.
+    second = everybody if kind in STAGES[3:] else others
+    assert [line["participants"] for line in run.history()] == [everybody, second, everybody]
     assert run.history()[1]["refused"] == {"berta": "no answer within 1 s"}
 
 
-def test_too_few_answers_fail_the_round_and_the_last_good_model_stays(tmp_path: Path) -> None:
+def test_too_few_answers_fail_rounds_and_the_last_good_model_stays(tmp_path: Path) -> None:
     study = write_study(tmp_path, "LogisticRegression")
-    clients = halves(tmp_path, study, "LogisticRegression")
-    with pytest.raises(TrainingError, match="round 2: 1 usable updates of at least 2") as caught:
-        conduct_silently(tmp_path, study, clients)
+    joined = halves(tmp_path, study, "LogisticRegression")
+    with pytest.raises(
+        TrainingError, match="round 4: 1 participants sent an input; 2 are needed"
+    ) as caught:
+        conduct_silently(tmp_path, study, joined, {"train.masked"}, range(2, 10))
     assert "berta: no answer" in str(caught.value)
     assert "the model of round 1 is kept" in str(caught.value)
     run = RunFolder(tmp_path / "run")
@@ -223,24 +188,103 @@ def test_too_few_answers_fail_the_round_and_the_last_good_model_stays(tmp_path: 
     assert run.model().score(X, y) > 0.8
     last = json.loads(run.events.read_text().splitlines()[-1])
     assert (last["event"], last["reason"]) == ("failed", str(caught.value))
-    told = json.loads((tmp_path / "first.jsonl").read_text().splitlines()[-1])
+    told = json.loads(joined[0].events.read_text().splitlines()[-1])
     assert told["event"] == "ended"
-    assert "usable updates" in told["reason"]
+    assert "sent an input" in told["reason"]
+
+
+def test_a_round_that_failed_is_followed_by_a_fresh_one(tmp_path: Path) -> None:
+    study = write_study(tmp_path, "LogisticRegression")
+    joined = halves(tmp_path, study, "LogisticRegression")
+    run = conduct_silently(tmp_path, study, joined, {"query.reveal"}, {2})
+    assert [line["round"] for line in run.history()] == [1, 3, 4]
+    failed = [e for e in EventReader(run.events).read() if e["event"] == "round_failed"]
+    assert [event["round"] for event in failed] == [2]
+    assert "1 participants revealed their shares; 2 are needed" in failed[0]["reason"]
+
+
+def test_a_restarted_coordinator_goes_on_after_the_last_finished_round(tmp_path: Path) -> None:
+    study = write_study(tmp_path, "LogisticRegression")
+    joined = halves(tmp_path, study, "LogisticRegression")
+    with pytest.raises(TrainingError):
+        conduct_silently(tmp_path, study, joined, {"train.masked"}, range(2, 10))
+    run = RunFolder(tmp_path / "run")
+    first = run.history()[0]
+    assert not run.is_trained
+    conduct_in_process(run, InProcessGrid([one.app for one in joined]))
+    assert [line["round"] for line in run.history()] == [1, 5, 6]
+    assert run.history()[0] | {"loss": 0, "accuracy": 0} == first | {"loss": 0, "accuracy": 0}
+    assert run.is_trained
 
 
 def test_too_few_participants_fail_after_the_joins_bound(tmp_path: Path) -> None:
     study = write_study(tmp_path, "LogisticRegression", needed=3)
-    clients = halves(tmp_path, study, "LogisticRegression")
+    joined = halves(tmp_path, study, "LogisticRegression")
     with pytest.raises(
         TrainingError, match=r"after 0\.1 s, 2 of at least 3 participants are there"
     ):
-        train_in_process(load_study(study), clients, tmp_path / "run")
+        train(load_study(study), joined, tmp_path / "run")
 
 
 def test_participants_learn_how_it_ended(tmp_path: Path) -> None:
     study = write_study(tmp_path, "Ridge")
-    clients: list[Any] = halves(tmp_path, study, "Ridge")
-    train_in_process(load_study(study), clients, tmp_path / "run")
-    events = [json.loads(line) for line in (tmp_path / "first.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events] == ["trained"] * 3 + ["finished"]
+    joined = halves(tmp_path, study, "Ridge")
+    train(load_study(study), joined, tmp_path / "run")
+    events = EventReader(joined[0].events).read()
+    assert [event["event"] for event in events] == ["roster"] + ["trained"] * 3 + ["finished"]
     assert events[-1]["score"] > 0.5
+
+
+@pytest.mark.parametrize("name", get_args(EstimatorName))
+def test_the_secure_sum_is_the_plain_mean_within_the_stated_error(
+    name: str, tmp_path: Path
+) -> None:
+    study = write_study(tmp_path, name, rounds=1)
+    contract, joined = load_study(study), thirds(tmp_path, study, name)
+    run = train(contract, joined, tmp_path / "run")
+    fits, rows = [], []
+    for one in joined:
+        data = load(contract, tmp_path / f"{one.name}.npz")
+        fits.append(fit_local(contract, initial_parameters(contract), data.X, data.y, seed=1))
+        rows.append(len(data.X))
+    averaging = Averaging(contract, 3)
+    for number, secure in enumerate(get_parameters(run.model())):
+        plain = np.average(np.stack([fit[number] for fit in fits]), axis=0, weights=rows)
+        assert np.abs(secure - plain).max() <= averaging.error(sum(rows))
+
+
+def test_without_secure_aggregation_the_result_is_the_same(tmp_path: Path) -> None:
+    secure = write_study(tmp_path, "LogisticRegression")
+    run = train(load_study(secure), thirds(tmp_path, secure, "LogisticRegression"), tmp_path / "s")
+    more = "[privacy]\nsecure_aggregation = false"
+    readable = write_study(tmp_path, "LogisticRegression", more=more)
+    joined = thirds(tmp_path, readable, "LogisticRegression")
+    plain = train(load_study(readable), joined, tmp_path / "p")
+    for one, other in zip(get_parameters(run.model()), get_parameters(plain.model()), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert plain.history()[-1]["accuracy"] == run.history()[-1]["accuracy"]
+
+
+def test_a_participant_of_a_secure_study_sends_nothing_readable(tmp_path: Path) -> None:
+    study = write_study(tmp_path, "LogisticRegression")
+    joined = thirds(tmp_path, study, "LogisticRegression")
+    contract = load_study(study)
+    asked = Instruction(RoundId(contract.digest, "ab" * 16, 1), "fit", initial_parameters(contract))
+    with pytest.raises(ProtocolError, match="an input that it could read"):
+        joined[0].participant.contribute_readably(asked)
+
+
+def test_training_stops_early_and_keeps_the_best_model(tmp_path: Path) -> None:
+    stop = "[federation.early_stop]\nmetric = 'loss'\npatience = 2\nmin_delta = 0.01"
+    study = write_study(tmp_path, "LogisticRegression", rounds=20, more=stop)
+    joined = thirds(tmp_path, study, "LogisticRegression")
+    run = train(load_study(study), joined, tmp_path / "run")
+    history = run.history()
+    assert len(history) < 8
+    checkpoint = run.checkpoint()
+    assert checkpoint is not None
+    best = min(line["loss"] for line in history if line["loss"] is not None)
+    kept = next(line for line in history if line["round"] == checkpoint.best_round)
+    assert kept["loss"] - best <= 0.01
+    for one, other in zip(get_parameters(run.model()), checkpoint.best, strict=True):
+        np.testing.assert_array_equal(one, other)

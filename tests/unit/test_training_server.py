@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures_secagg import make_group
 from rich.console import Console
 from test_estimators import rows
 from test_training_rounds import halves, write_study
 
+from bench.federation import train
 from blindfit.address import split_address
-from blindfit.errors import InputError, TrainingError
+from blindfit.app_digest import APP_SHA256
+from blindfit.errors import InputError, StudyError, TrainingError
 from blindfit.estimators import get_parameters
 from blindfit.events import Event, EventReader, append_event
 from blindfit.model_file import read_model
-from blindfit.study import load_study
-from client_app.probe import is_up
+from blindfit.study import EarlyStop, load_study
+from server_app.checkpoint import Checkpoint, RoundRecord, read_checkpoint, write_checkpoint
 from server_app.commands.train import _warn_if_open
-from server_app.in_process import train_in_process
+from server_app.control import build_app
+from server_app.early_stop import is_better, should_stop
 from server_app.local import train_locally
+from server_app.participants import training_roster
+from server_app.pinning import pin_participants
 from server_app.progress import _LiveTable, describe
-from server_app.superlink import Tls
-from server_app.training_run import train_federated, training_record
+from server_app.run_folder import RunFolder
+from server_app.training_run import last_run, new_run, training_record
 
 
 def test_local_training_is_the_plain_fit(tmp_path: Path) -> None:
@@ -50,21 +57,102 @@ def test_local_training_names_a_class_without_rows(tmp_path: Path) -> None:
 def test_the_published_record_counts_participants_and_names_none(tmp_path: Path) -> None:
     study = write_study(tmp_path, "LogisticRegression")
     contract = load_study(study)
-    run = train_in_process(
-        contract, halves(tmp_path, study, "LogisticRegression"), tmp_path / "run"
-    )
+    run = train(contract, halves(tmp_path, study, "LogisticRegression"), tmp_path / "run")
     record = training_record(contract, run)
     assert (record["algorithm"], record["participants"], record["rounds"]) == ("fedavg", 2, 3)
-    assert "node 1" not in json.dumps(record)
+    assert (record["secure_aggregation"], record["known_participants"]) == (True, 2)
+    assert "anna" not in json.dumps(record)
     assert record["history"][2]["accuracy"] == run.history()[2]["accuracy"]
 
 
 def test_a_training_with_too_few_known_participants_starts_nothing(tmp_path: Path) -> None:
     study = load_study(write_study(tmp_path, "Ridge"))
-    tls = Tls(tmp_path / "ca.pem", tmp_path / "server.pem", tmp_path / "server.key")
+    roster = make_group(1, 2)[0].roster
     with pytest.raises(InputError, match="needs 2 participants; 1 are known"):
-        train_federated(tmp_path, study, {"anna": "key"}, "127.0.0.1:1", tls, print)
+        new_run(tmp_path, study, roster)
     assert not (tmp_path / "federation").exists()
+
+
+def test_a_run_is_gone_on_with_by_the_very_same_study(tmp_path: Path) -> None:
+    study = load_study(write_study(tmp_path, "Ridge"))
+    with pytest.raises(InputError, match="no run of this study"):
+        last_run(tmp_path, study)
+    roster = make_group(3, 2)[0].roster
+    first, second = (new_run(tmp_path, study, roster) for _ in range(2))
+    assert last_run(tmp_path, study).path == second.path
+    assert first.run_id() != second.run_id()
+    other = load_study(write_study(tmp_path, "Ridge", rounds=9))
+    with pytest.raises(InputError, match="no run of this study"):
+        last_run(tmp_path, other)
+
+
+def test_a_rounds_number_is_used_once_whoever_asks(tmp_path: Path) -> None:
+    study = load_study(write_study(tmp_path, "Ridge"))
+    run = new_run(tmp_path, study, make_group(3, 2)[0].roster)
+    assert [run.begin_round().round for _ in range(2)] == [1, 2]
+    assert RunFolder(run.path).begin_round().round == 3
+
+
+def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
+    record = RoundRecord(3, ["anna"], {"berta": "gone"}, 10, 1.5, loss=0.5)
+    kept = Checkpoint([np.ones((2, 3)), np.zeros(2)], [np.full(2, 7.0)], [np.eye(2)], 3, [record])
+    write_checkpoint(tmp_path / "checkpoint.npz", kept)
+    read = read_checkpoint(tmp_path / "checkpoint.npz")
+    assert (read.best_round, read.records) == (3, [record])
+    for name in ("parameters", "state", "best"):
+        pairs = zip(getattr(read, name), getattr(kept, name), strict=True)
+        assert all(np.array_equal(one, other) for one, other in pairs)
+    (tmp_path / "checkpoint.npz").write_bytes(b"PK nonsense")
+    with pytest.raises(TrainingError, match="damaged"):
+        read_checkpoint(tmp_path / "checkpoint.npz")
+
+
+def test_a_study_takes_its_participants_and_no_others(tmp_path: Path) -> None:
+    path = write_study(tmp_path, "Ridge")
+    roster = make_group(3, 2)[0].roster
+    before = load_study(path).digest
+    pinned = pin_participants(path, roster)
+    assert pinned.roster() == roster == load_study(path).roster()
+    assert pinned.digest != before
+    with pytest.raises(InputError, match="names its participants already"):
+        pin_participants(path, roster)
+    assert training_roster(tmp_path, pinned, []) == roster
+    with pytest.raises(InputError, match="--participant adds none"):
+        training_roster(tmp_path, pinned, [tmp_path / "more.pub"])
+
+
+def test_a_threshold_that_cannot_be_met_leaves_the_study_as_it_is(tmp_path: Path) -> None:
+    path = write_study(tmp_path, "Ridge", more="[privacy]\nthreshold = 4")
+    text = path.read_text()
+    with pytest.raises(StudyError, match="4 participants must survive a round of 3"):
+        pin_participants(path, make_group(3, 2)[0].roster)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("losses", "best", "stops"),
+    [
+        ([0.9, 0.8, 0.7, 0.6], 4, False),
+        ([0.5, 0.6, 0.7], 1, True),
+        ([0.5, 0.6], 1, False),
+        ([0.5, 0.6, None], 1, False),
+    ],
+)
+def test_patience_counts_scored_rounds_that_are_not_better(
+    losses: list[float | None], best: int, stops: bool
+) -> None:
+    stop = EarlyStop(metric="loss", patience=2)
+    records = [RoundRecord(i, [], {}, 1, 0.0, loss=loss) for i, loss in enumerate(losses, 1)]
+    found = 0
+    for count, record in enumerate(records, 1):
+        if record.loss is not None and is_better(records[:count], found, stop):
+            found = record.round
+    assert found == best
+    assert should_stop(records, best, stop) is stops
+
+
+def test_the_app_that_is_shipped_is_the_one_that_studies_name() -> None:
+    assert hashlib.sha256(build_app()).hexdigest() == APP_SHA256
 
 
 def test_events_are_read_once_and_only_whole(tmp_path: Path) -> None:
@@ -150,8 +238,3 @@ def test_an_address_needs_host_and_port(text: str) -> None:
 def test_addresses() -> None:
     assert split_address("example.org:8443") == ("example.org", 8443)
     assert split_address("[::1]:8443") == ("::1", 8443)
-
-
-def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"ca\.pem is not a PEM certificate"):
-        is_up("127.0.0.1:1", tmp_path / "ca.pem")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindfit.manifest import Manifest
+from blindfit.manifest import Manifest, Output
 
 Floats = NDArray[np.float64]
 
@@ -33,12 +33,16 @@ class Predictions:
 
 def interpret(manifest: Manifest, scores: Floats) -> Predictions:
     """Predictions from decrypted ``scores`` (n, outputs)."""
-    classes = manifest.schema_.classes
+    return predictions_of(manifest.output, manifest.schema_.classes, scores)
+
+
+def predictions_of(output: Output, classes: tuple[Any, ...] | None, scores: Floats) -> Predictions:
+    """Predictions from ``scores`` (n, outputs) of a model of ``classes`` (None: of values)."""
     if classes is None:
         raw = scores[:, 0]
-        return Predictions(np.exp(raw) if manifest.output == "exp" else raw, None, scores)
-    probabilities = _probabilities(manifest.output, scores)
-    if manifest.output == "concrete":
+        return Predictions(np.exp(raw) if output == "exp" else raw, None, scores)
+    probabilities = _probabilities(output, scores)
+    if output == "concrete":
         winners = scores.argmax(axis=1)
     elif scores.shape[1] == 1:
         winners = (scores[:, 0] > 0).astype(np.int64)

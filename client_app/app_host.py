@@ -1,0 +1,102 @@
+"""The process that trains on a participant's rows: ``python -m client_app.app_host``.
+
+It gets its task on standard input, one JSON document, and ends when that is closed. It has the rows
+and the participant's signing key, and it handles what the coordinator sends; so it is confined to
+the files it needs before it looks at any of that. It cannot read the client's FHE keys.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class HostTask:
+    """What `client_app.node` hands over: paths as text, secrets in hex.
+
+    ``identity`` is the participant's private key in OpenSSH's form; ``memory`` and ``ledger`` are
+    files of the home that are kept between runs; ``port`` and ``secret`` lead to the SuperNode.
+    """
+
+    study: str
+    data: str
+    out_of_bounds: str
+    identity: str
+    memory: str
+    budget: str
+    dataset: str
+    events: str
+    port: int
+    secret: str
+
+    def to_bytes(self) -> bytes:
+        """One line, as it is written to the process."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def read(cls) -> HostTask:
+        """The task from standard input."""
+        return cls(**json.loads(sys.stdin.buffer.readline()))
+
+
+def main() -> None:
+    """Confine this process, then train until the parent ends it."""
+    from blindfit.core_dumps import disable_core_dumps
+    from blindfit.events import append_event
+
+    disable_core_dumps()
+    task = HostTask.read()
+
+    def tell(event: str, **details: Any) -> None:
+        append_event(Path(task.events), event, **details)
+
+    run(task, tell)
+
+
+def run(task: HostTask, tell: Any) -> None:
+    """Serve the SuperNode; what goes wrong at the start is told as an event."""
+    from client_app.sandbox import confine, python_paths
+    from client_app.task_runner import TaskRunner
+
+    confinement = confine(
+        read=[*python_paths(), Path(task.study), Path(task.data)],
+        write=[Path(task.memory).parent, Path(task.budget), Path(task.events).parent],
+        connect=[task.port],
+    )
+    tell("confined", files=confinement.files, network=confinement.network)
+    study, app = _load(task, tell)
+    runner = TaskRunner(
+        f"{_LOOPBACK}:{task.port}", bytes.fromhex(task.secret), study.study.app, app, tell
+    )
+    tell("ready")
+    runner.run(lambda: False)
+
+
+def _load(task: HostTask, tell: Any) -> Any:
+    from typing import cast
+
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+    from blindfit.dataset import load
+    from blindfit.study import load_study
+    from client_app.federation import make_client_app
+    from client_app.participant import Participant
+    from client_app.run_memory import RunMemory
+
+    study = load_study(Path(task.study))
+    data = load(study, Path(task.data), cast(Any, task.out_of_bounds))
+    key = cast(ec.EllipticCurvePrivateKey, load_ssh_private_key(task.identity.encode(), None))
+    memory = RunMemory(Path(task.memory))
+    participant = Participant(study, data, key, memory, None, tell)
+    return study, make_client_app(participant, tell)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""A participant in a training: answers what the coordinator asks, or refuses with the reason.
+
+It has the rows, the identity that signs, the memory of the run and the privacy budget. Everything
+that leaves it goes through one of the methods below; none of them reads or writes Flower.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from blindfit.averaging import READABLE_ADDENDS
+from blindfit.dataset import Dataset
+from blindfit.errors import ProtocolError, TrainingError
+from blindfit.estimators import Parameters, parameter_shapes
+from blindfit.federation_messages import Instruction, Purpose
+from blindfit.metrics import Metrics
+from blindfit.roster import Roster, participant_key_text
+from blindfit.secagg.group import Group
+from blindfit.secagg.masks import Words
+from blindfit.secagg.round_id import RoundId
+from blindfit.secagg.statements import Advertisement
+from blindfit.study import Study
+from client_app.contribution import Contribution, make_contribution
+from client_app.run_memory import RunMemory
+from client_app.secure_round import Revealed, SecureRound
+
+Tell = Callable[..., None]
+
+
+class Ledger(Protocol):
+    """What a participant may still give away; `client_app.budget.Budget` keeps it."""
+
+    def charge(self, study: Study, round_id: RoundId, rho: float) -> None:
+        """Book one input; raises `TrainingError` when the limit is reached."""
+
+    def reuse(self, study: Study, abandoned: RoundId, round_id: RoundId) -> bool:
+        """Take the charge of a round that can never be unmasked; False if there is none."""
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The round that is going on."""
+
+    secure: SecureRound
+    group: Group
+    purpose: Purpose
+    contribution: Contribution
+
+
+class Participant:
+    """One participant of ``study`` with its rows.
+
+    ``tell`` gets events for the person: trained, refused, roster.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        data: Dataset,
+        identity: ec.EllipticCurvePrivateKey,
+        memory: RunMemory,
+        ledger: Ledger | None = None,
+        tell: Tell = lambda *args, **kwargs: None,
+    ) -> None:
+        self.study = study
+        self._data, self._identity, self._memory, self._ledger = data, identity, memory, ledger
+        self._tell = tell
+        self._key = participant_key_text(identity.public_key())
+        self._turn: _Turn | None = None
+        self._score: Metrics | None = None
+
+    def advertise(self, asked: Instruction, announced: Roster) -> Advertisement:
+        """Begin a round: fresh keys, signed. ``announced`` is whom the coordinator names."""
+        self._require_study(asked.round_id)
+        self._turn = None
+        roster = self._agreed(announced)
+        group = Group.of(self.study, roster)
+        me = roster.index_of(self._key)
+        if me is None:
+            raise ProtocolError(
+                "this participant is not in the study's list",
+                hint="ask the coordinator to add this participant's key to the study",
+            )
+        self._memory.begin(asked.round_id, roster.digest)
+        secure = SecureRound(asked.round_id, group, me, self._identity)
+        contribution = make_contribution(self.study, len(roster))
+        self._turn = _Turn(secure, group, asked.purpose, contribution)
+        return secure.advertise(self._memory.known.revealed)
+
+    def share(self, asked: Instruction, keys: Mapping[int, Advertisement]) -> dict[int, bytes]:
+        """Sealed shares for those whose keys came."""
+        return self._current(asked).secure.share(keys)
+
+    def contribute(self, asked: Instruction, envelopes: Mapping[int, bytes]) -> Words:
+        """This participant's masked input to the round's sum."""
+        turn, started = self._current(asked), time.monotonic()
+        words, metrics = self._words(turn.contribution, asked)
+        # The shares are checked before anything is booked: a round that stops here costs nothing.
+        masked = turn.secure.mask(envelopes, words)
+        self._charge(turn, asked.round_id)
+        self._memory.sending(asked.round_id)
+        self._done(asked, metrics, started)
+        return masked
+
+    def contribute_readably(self, asked: Instruction) -> Words:
+        """This participant's input, unmasked: only for a study without secure aggregation."""
+        self._require_study(asked.round_id)
+        if self.study.privacy.secure_aggregation:
+            raise ProtocolError("the coordinator asked for an input that it could read")
+        started = time.monotonic()
+        self._memory.begin(asked.round_id, "")
+        contribution = make_contribution(self.study, READABLE_ADDENDS)
+        words, metrics = self._words(contribution, asked)
+        if self._ledger is not None and contribution.rho:
+            self._ledger.charge(self.study, asked.round_id, contribution.rho)
+        self._done(asked, metrics, started)
+        return words
+
+    def confirm(self, asked: Instruction, survivors: frozenset[int]) -> bytes:
+        """A signature of whose inputs are added up."""
+        return self._current(asked).secure.confirm(survivors)
+
+    def reveal(self, asked: Instruction, signatures: Mapping[int, bytes]) -> Revealed:
+        """What unmasks the sum; the round is over here."""
+        turn, self._turn = self._current(asked), None
+        self._memory.revealing(asked.round_id)
+        return turn.secure.reveal(signatures)
+
+    def end(self, reason: str) -> None:
+        """The coordinator ended the study; ``reason`` is empty if it is finished."""
+        self._turn = None
+        if reason:
+            self._tell("ended", reason=reason)
+            return
+        scored = self._score
+        score = None if scored is None else scored.score(self.study)
+        loss = None if scored is None else scored.mean_loss()
+        self._tell("finished", score=score, loss=loss)
+
+    def _current(self, asked: Instruction) -> _Turn:
+        self._require_study(asked.round_id)
+        turn = self._turn
+        if turn is None or turn.secure.round_id != asked.round_id:
+            raise ProtocolError(
+                f"round {asked.round_id.round}: it was not begun here, or it is over"
+            )
+        if turn.purpose != asked.purpose:
+            raise ProtocolError("the coordinator changed what the round is for")
+        return turn
+
+    def _require_study(self, round_id: RoundId) -> None:
+        if round_id.study != self.study.digest:
+            raise TrainingError("the coordinator's study differs from this participant's")
+
+    def _agreed(self, announced: Roster) -> Roster:
+        """The study's participants, else those whom the coordinator names."""
+        pinned = self.study.roster()
+        if pinned is not None:
+            if announced.digest != pinned.digest:
+                raise ProtocolError("the coordinator's participants are not the study's")
+            return pinned
+        if announced.digest != self._memory.known.roster:
+            self._tell("roster", names=[member.name for member in announced.members])
+        return announced
+
+    def _words(self, contribution: Contribution, asked: Instruction) -> tuple[Words, Metrics]:
+        return contribution.words(
+            asked.purpose, _checked(asked, self.study), self._data, asked.round_id.round
+        )
+
+    def _charge(self, turn: _Turn, round_id: RoundId) -> None:
+        if self._ledger is None or not turn.contribution.rho:
+            return
+        abandoned, said = self._memory.known.abandoned, turn.secure.last_revealed()
+        # If everybody there is says that nothing of that round was revealed, and has begun a later
+        # one, it stays masked for ever: what was charged for it is free again.
+        if abandoned and len(said) == turn.group.size and max(said.values()) < abandoned:
+            before = RoundId(round_id.study, round_id.run, abandoned)
+            if self._ledger.reuse(self.study, before, round_id):
+                return
+        self._ledger.charge(self.study, round_id, turn.contribution.rho)
+
+    def _done(self, asked: Instruction, metrics: Metrics, started: float) -> None:
+        self._score = metrics
+        if asked.purpose == "fit":
+            seconds = round(time.monotonic() - started, 3)
+            rows = len(self._data.X)
+            self._tell("trained", round=asked.round_id.round, rows=rows, seconds=seconds)
+
+
+def _checked(asked: Instruction, study: Study) -> Parameters:
+    if [array.shape for array in asked.parameters] != parameter_shapes(study):
+        raise TrainingError("the coordinator's parameters do not have the study's shapes")
+    if not all(np.isfinite(array).all() for array in asked.parameters):
+        raise TrainingError("the coordinator's parameters are not finite")
+    return cast(Parameters, asked.parameters)
+
+
+__all__ = ["Ledger", "Participant"]

@@ -1,0 +1,81 @@
+"""Where a training stands after a round: one file, from which a restarted coordinator goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from blindfit.errors import TrainingError
+from blindfit.estimators import Parameters
+from blindfit.files import write_atomic
+
+
+@dataclass
+class RoundRecord:
+    """One line of the history; loss, and accuracy or R², are those of the model after the round."""
+
+    round: int
+    participants: list[str]
+    refused: dict[str, str]
+    rows: int
+    seconds: float
+    loss: float | None = None
+    accuracy: float | None = None
+    r2: float | None = None
+
+
+@dataclass
+class Checkpoint:
+    """The model after the last finished round, what the learner keeps, and the best model.
+
+    ``best`` is the model of the round ``best_round`` (0: none is scored yet).
+    """
+
+    parameters: Parameters
+    state: Parameters = field(default_factory=list)
+    best: Parameters = field(default_factory=list)
+    best_round: int = 0
+    records: list[RoundRecord] = field(default_factory=list)
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace ``path``, whole or not at all."""
+    document = {
+        "best_round": checkpoint.best_round,
+        "records": [asdict(record) for record in checkpoint.records],
+    }
+    arrays = {
+        f"{name}-{number}": array
+        for name in ("parameters", "state", "best")
+        for number, array in enumerate(getattr(checkpoint, name))
+    }
+    text = np.frombuffer(json.dumps(document).encode(), np.uint8)
+    file = io.BytesIO()
+    np.savez(file, document=text, **arrays)
+    write_atomic(path, file.getvalue())
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Raises `TrainingError` for a file that is not a checkpoint."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            document = json.loads(file["document"].tobytes())
+            lists = {name: _arrays(file, name) for name in ("parameters", "state", "best")}
+        records = [RoundRecord(**line) for line in document["records"]]
+        return Checkpoint(**lists, best_round=document["best_round"], records=records)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise TrainingError(
+            f"{path} is damaged: {error}", hint="train anew, without --resume"
+        ) from error
+
+
+def _arrays(file: np.lib.npyio.NpzFile, name: str) -> Parameters:
+    keys = [key for key in file.files if key.startswith(f"{name}-")]
+    return [file[key] for key in sorted(keys, key=lambda key: int(key.rpartition("-")[2]))]
+
+
+__all__ = ["Checkpoint", "RoundRecord", "read_checkpoint", "write_checkpoint"]

@@ -1,0 +1,144 @@
+"""A participant refuses what was not agreed, also after it was restarted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bench.federation import join, roster_of
+from blindfit.dataset import Dataset
+from blindfit.errors import IntegrityError, ProtocolError, StudyError, TrainingError
+from blindfit.estimators import initial_parameters
+from blindfit.federation_messages import Instruction
+from blindfit.roster import Member, Roster, participant_key_text
+from blindfit.secagg.round_id import RoundId
+from client_app.participant import Participant
+from client_app.run_memory import RunMemory
+
+RUN, OTHER_RUN = "11" * 16, "22" * 16
+
+
+@pytest.fixture
+def rows(study):
+    X = np.random.default_rng(0).random((20, study.schema_.width))
+    return Dataset(X, np.arange(20) % 2, "")
+
+
+@pytest.fixture
+def joined(tmp_path, study, rows):
+    return [join(tmp_path, study, name, rows) for name in ("anna", "berta", "carla")]
+
+
+@pytest.fixture
+def roster(joined):
+    return roster_of(joined)
+
+
+@pytest.fixture
+def anna(joined):
+    return joined[0].participant
+
+
+def ask(study, number, run=RUN, purpose="fit"):
+    return Instruction(RoundId(study.digest, run, number), purpose, initial_parameters(study))
+
+
+def test_a_round_is_not_done_twice_nor_one_before_it(anna, study, roster):
+    anna.advertise(ask(study, 2), roster)
+    for number in (1, 2):
+        with pytest.raises(ProtocolError, match=f"round {number} after round 2"):
+            anna.advertise(ask(study, number), roster)
+    anna.advertise(ask(study, 3), roster)
+
+
+def test_a_restarted_participant_remembers_the_round(tmp_path, joined, study, rows, roster):
+    joined[0].participant.advertise(ask(study, 5), roster)
+    memory = RunMemory(tmp_path / "anna-memory" / "run.json")
+    again = Participant(study, rows, joined[0].key, memory)
+    with pytest.raises(ProtocolError, match="round 5 after round 5"):
+        again.advertise(ask(study, 5), roster)
+    again.advertise(ask(study, 6), roster)
+
+
+def test_another_run_needs_another_join(tmp_path, joined, study, rows, roster):
+    anna = joined[0].participant
+    anna.advertise(ask(study, 5), roster)
+    with pytest.raises(ProtocolError, match="another run of this study"):
+        anna.advertise(ask(study, 6, OTHER_RUN), roster)
+    memory = RunMemory(tmp_path / "anna-memory" / "run.json")
+    Participant(study, rows, joined[0].key, memory).advertise(ask(study, 1, OTHER_RUN), roster)
+
+
+def test_other_participants_in_mid_run_are_refused(anna, study, roster):
+    anna.advertise(ask(study, 1), roster)
+    fewer = Roster(members=roster.members[:2])
+    with pytest.raises(ProtocolError, match="other participants in mid-run"):
+        anna.advertise(ask(study, 2), fewer)
+
+
+def test_a_study_that_names_its_participants_takes_no_others(tmp_path, study, rows, joined, roster):
+    pinned = study.model_copy(update={"participants": roster.members})
+    anna = Participant(pinned, rows, joined[0].key, RunMemory(tmp_path / "pinned.json"))
+    stranger = participant_key_text(ec.generate_private_key(ec.SECP384R1()).public_key())
+    invented = Roster(members=(*roster.members[:2], Member(name="carla", key=stranger)))
+    with pytest.raises(ProtocolError, match="participants are not the study's"):
+        anna.advertise(ask(pinned, 1), invented)
+    anna.advertise(ask(pinned, 1), roster)
+
+
+def test_who_is_not_on_the_list_takes_no_part(tmp_path, study, rows, roster):
+    key = ec.generate_private_key(ec.SECP384R1())
+    stranger = Participant(study, rows, key, RunMemory(tmp_path / "stranger.json"))
+    with pytest.raises(ProtocolError, match="not in the study's list"):
+        stranger.advertise(ask(study, 1), roster)
+
+
+def test_a_coordinator_alone_with_one_participant_is_refused(anna, study, roster):
+    with pytest.raises(StudyError, match="1 participants must survive"):
+        anna.advertise(ask(study, 1), Roster(members=roster.members[:1]))
+
+
+def test_a_stage_of_another_round_is_refused(anna, study, roster):
+    anna.advertise(ask(study, 1), roster)
+    with pytest.raises(ProtocolError, match="round 2: it was not begun here"):
+        anna.share(ask(study, 2), {})
+
+
+def test_the_purpose_of_a_round_does_not_change(anna, study, roster):
+    anna.advertise(ask(study, 1, purpose="evaluate"), roster)
+    with pytest.raises(ProtocolError, match="changed what the round is for"):
+        anna.share(ask(study, 1), {})
+
+
+def sum_up(participants, study, roster, number, *, parameters=None):
+    """Everybody advertises and shares; returns what the first one is asked and its envelopes."""
+    asked = ask(study, number)
+    if parameters is not None:
+        asked = Instruction(asked.round_id, "fit", parameters)
+    keys = {i: one.advertise(asked, roster) for i, one in enumerate(participants)}
+    shared = {i: one.share(asked, keys) for i, one in enumerate(participants)}
+    return asked, {i: shared[i][0] for i in shared if i}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ([np.zeros((1, 1)), np.zeros(1)], "do not have the study's shapes"),
+        (None, "not finite"),
+    ],
+)
+def test_parameters_that_are_none_are_refused(joined, study, roster, parameters, message):
+    if parameters is None:
+        parameters = [np.full_like(array, np.nan) for array in initial_parameters(study)]
+    asked, envelopes = sum_up(
+        [one.participant for one in joined], study, roster, 1, parameters=parameters
+    )
+    with pytest.raises(TrainingError, match=message):
+        joined[0].participant.contribute(asked, envelopes)
+
+
+def test_a_damaged_memory_is_an_error_and_not_a_fresh_start(tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(IntegrityError, match="damaged"):
+        RunMemory(tmp_path / "run.json")
