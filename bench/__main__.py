@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m bench [--only cli|keys|serve|mnist] [--data mnist.npz]``."""
+"""Run the benchmarks: ``python -m bench [--only PART] [--data mnist.npz]``; PARTS has them all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bench.cli import measure_cli
 from bench.entries import FOLDER, Entry, write_entries
 from bench.keys import measure_keys
 from bench.mnist import measure_mnist
+from bench.privacy import measure_privacy
 from bench.serve import measure_serve
 from blindfit.console import print_table, say
 
@@ -18,6 +19,7 @@ PARTS: dict[str, Callable[[Path, Path | None], list[Entry]]] = {
     "cli": measure_cli,
     "serve": measure_serve,
     "keys": measure_keys,
+    "privacy": measure_privacy,
     "mnist": measure_mnist,
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.errors import TrainingError
-from blindfit.estimators import Parameters, parameter_shapes
+from blindfit.estimators import Parameters, parameter_shapes, unflatten
 from blindfit.fixed_point import FixedPoint
 from blindfit.metrics import Metrics
 from blindfit.study import Study
@@ -96,7 +96,7 @@ class Averaging:
         metrics = self._metrics(values[: self.metrics_length])
         if len(values) == self.metrics_length:
             return metrics, None
-        return metrics, self._split(values[self.metrics_length :] / rows * self._unit)
+        return metrics, unflatten(self.study, values[self.metrics_length :] / rows * self._unit)
 
     @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:
@@ -134,10 +134,6 @@ class Averaging:
             "correct": round(sums[names.index("correct")])
         }
         return Metrics(round(rows), **named)
-
-    def _split(self, flat: NDArray[np.float64]) -> Parameters:
-        ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1]
-        return [p.reshape(s) for p, s in zip(np.split(flat, ends), self._shapes, strict=True)]
 
 
 __all__ = ["MAX_PARAMETER", "READABLE_ADDENDS", "Averaging"]

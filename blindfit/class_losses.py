@@ -1,10 +1,10 @@
 """Losses of a classifier's scores, and their derivatives by the score; all work on arrays.
 
 A *margin* z is the score times the target's sign (+1 or -1). The losses of a margin are
-scikit-learn's (user guide, "Stochastic Gradient Descent", section "Mathematical formulation"; Fan et
-al. 2008, LIBLINEAR, section 2, for the SVM).
+scikit-learn's (user guide, "Stochastic Gradient Descent", section "Mathematical formulation"; for
+the SVM Fan et al. 2008, LIBLINEAR, section 2).
 
-``curvature`` is the largest second derivative by one score; for a loss with a kink, by convention 1.
+``curvature`` is the largest second derivative by one score; 1 by convention for a loss with a kink.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def _logistic(steepness: float) -> MarginLoss:
 MARGIN_LOSSES: dict[str, MarginLoss] = {
     "hinge": MarginLoss(lambda z: np.maximum(0.0, 1.0 - z), lambda z: -_below(z, 1.0)),
     "squared_hinge": MarginLoss(
-        lambda z: np.maximum(0.0, 1.0 - z) ** 2, lambda z: -2.0 * np.maximum(0.0, 1.0 - z), 2.0
+        lambda z: np.square(np.maximum(0.0, 1.0 - z)),
+        lambda z: -2.0 * np.maximum(0.0, 1.0 - z),
+        2.0,
     ),
     "perceptron": MarginLoss(lambda z: np.maximum(0.0, -z), lambda z: -_below(z, 0.0)),
     "log_loss": _logistic(1.0),

@@ -65,7 +65,7 @@ def _discrete_laplace(shift: int, attempts: int, coins: Coins) -> Integers:
     uniform, negative = uniform[keep], negative[keep]
     magnitude = uniform + (_geometric(len(uniform), coins) << shift)
     zero_twice = negative & (magnitude == 0)
-    return np.where(negative, -magnitude, magnitude)[~zero_twice]
+    return np.asarray(np.where(negative, -magnitude, magnitude)[~zero_twice])
 
 
 def _geometric(size: int, coins: Coins) -> Integers:

@@ -13,6 +13,7 @@ a participant has:
 from __future__ import annotations
 
 import difflib
+import math
 import warnings
 from typing import Any
 
@@ -102,6 +103,16 @@ def parameter_shapes(study: Study) -> list[tuple[int, ...]]:
     classes = len(class_labels(study))
     outputs = 1 if classes == 2 else classes
     return [(outputs, width), (outputs,)]
+
+
+def unflatten(study: Study, flat: NDArray[np.float64]) -> Parameters:
+    """Coefficients and intercept from all their numbers, (n,); raises `UpdateError`."""
+    shapes = parameter_shapes(study)
+    sizes = [math.prod(shape) for shape in shapes]
+    if flat.shape != (sum(sizes),):
+        raise UpdateError(f"{len(flat)} parameters; the study has {sum(sizes)}")
+    parts = np.split(flat, np.cumsum(sizes)[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def initial_parameters(study: Study) -> Parameters:

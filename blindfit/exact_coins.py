@@ -53,7 +53,7 @@ class Coins:
         words = self.words(len(approximate))
         uniform = (words >> np.uint64(11)) * 2.0**-53  # exact, and below u by less than 2^-53
         distance = uniform - np.exp(-approximate)
-        fallen = distance < 0
+        fallen: NDArray[np.bool_] = distance < 0
         for index in np.flatnonzero(np.abs(distance) <= self._margin).tolist():
             fallen[index] = self._compare(int(words[index]), exactly(index))
         return fallen

@@ -51,7 +51,8 @@ class FlowerProcess:
 
     ``stdin`` is written to the program's standard input, which is then closed: secrets reach it so,
     and neither its arguments, its environment nor a file shows them. ``inherited`` is what it gets
-    of our environment [default: all], ``environment`` what it gets beside that. Raises OSError when the program cannot be started.
+    of our environment [default: all], ``environment`` what it gets beside that. Raises OSError when
+    the program cannot be started.
     """
 
     def __init__(

@@ -83,7 +83,7 @@ class NoisePlan:
         scaled = np.rint(vector * self.scale)
         if vector.shape != (self.dimension,) or not (np.abs(scaled) < SUM_BOUND).all():
             raise UpdateError("the sum is not one that the study's noise was planned for")
-        return scaled.astype(np.int64)
+        return np.asarray(scaled, np.int64)
 
     def share(self, random_bytes: RandomBytes = os.urandom) -> Integers:
         """One participant's noise (dimension,), in grid units: a secret, drawn for one sum only."""

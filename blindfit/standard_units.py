@@ -2,15 +2,15 @@
 
 Descent with clipped gradients works on *standardised* targets t and scores s = x·w + b:
 
-| target             | t                           | model's coefficients | model's intercept     |
-|--------------------|-----------------------------|----------------------|-----------------------|
-| a class            | +1 or -1 for each output    | w                    | b                     |
-| a value            | (y - middle) / half span    | half span · w        | half span · b + middle|
-| a value, log link  | y / (largest \\|y\\| / 2)     | w                    | b + log(largest / 2)  |
+| target            | t                        | model's coefficients | model's intercept      |
+|-------------------|--------------------------|----------------------|------------------------|
+| a class           | +1 or -1 for each output | w                    | b                      |
+| a value           | (y - middle) / half span | half span · w        | half span · b + middle |
+| a value, log link | y / (largest / 2)        | w                    | b + log(largest / 2)   |
 
-Middle, span and largest come from ``schema.target_range``, which is public. Without an intercept
-nothing can be shifted: a value is then divided by the largest \\|y\\|, and the mean of a log link is
-exp(s) / scale in place of exp(s).
+The middle, the span and the largest absolute value are those of ``schema.target_range``, which is
+public. Without an intercept nothing can be shifted: a value is then divided by the largest, and the
+mean under a log link is exp(s) / scale in place of exp(s).
 
 The losses are homogeneous: loss(c·y, c·prediction) = c**degree · loss(y, prediction). So a sum of
 standardised losses is the model's sum divided by scale**degree, and `server_app.penalty` divides
@@ -52,9 +52,19 @@ class StandardUnits:
     intercept: bool
 
     @property
+    def factor(self) -> float:
+        """The model's coefficients are this times the standardised ones."""
+        return 1.0 if self.log_link else self.scale
+
+    @property
+    def added(self) -> float:
+        """What the model's intercept has more, where it has one."""
+        return math.log(self.scale) if self.log_link else self.middle
+
+    @property
     def shift(self) -> float:
         """What a log link subtracts from a score whose model has no intercept to do so."""
-        return 0.0 if self.intercept or not self.log_link else math.log(self.scale)
+        return math.log(self.scale) if self.log_link and not self.intercept else 0.0
 
     def targets(self, study: Study, y: NDArray[Any]) -> Floats:
         """``y`` (n,) as standardised targets (n, outputs)."""
@@ -67,11 +77,15 @@ class StandardUnits:
     def to_model(self, parameters: Parameters) -> Parameters:
         """Standardised parameters as those of the scikit-learn estimator."""
         coefficients, intercept = parameters
-        scale = 1.0 if self.log_link else self.scale
-        added = math.log(self.scale) if self.log_link else self.middle
         # Without an intercept its coordinates hold nothing but noise.
-        shifted = intercept * scale + added if self.intercept else np.zeros_like(intercept)
-        return [coefficients * scale, shifted]
+        moved = intercept * self.factor + self.added if self.intercept else 0.0 * intercept
+        return [coefficients * self.factor, moved]
+
+    def to_standard(self, parameters: Parameters) -> Parameters:
+        """The reverse of `to_model`."""
+        coefficients, intercept = parameters
+        moved = (intercept - self.added) / self.factor if self.intercept else 0.0 * intercept
+        return [coefficients / self.factor, moved]
 
 
 def standard_units(study: Study, estimator: Any) -> StandardUnits:
@@ -104,6 +118,11 @@ def to_model_units(study: Study, parameters: Parameters) -> Parameters:
     return standard_units(study, make_estimator(study)).to_model(parameters)
 
 
+def to_standard_units(study: Study, parameters: Parameters) -> Parameters:
+    """The reverse of `to_model_units`."""
+    return standard_units(study, make_estimator(study)).to_standard(parameters)
+
+
 def _tweedie_power(study: Study, estimator: Any) -> float | None:
     name = study.model.estimator
     return float(estimator.power) if name == "TweedieRegressor" else _POWERS.get(name)
@@ -122,4 +141,4 @@ def _has_log_link(estimator: Any, power: float) -> bool:
     )
 
 
-__all__ = ["StandardUnits", "standard_units", "to_model_units"]
+__all__ = ["StandardUnits", "standard_units", "to_model_units", "to_standard_units"]

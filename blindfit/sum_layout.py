@@ -40,7 +40,8 @@ _DEVIANCES = frozenset({"PoissonRegressor", "GammaRegressor", "TweedieRegressor"
 class NoisySum:
     """What a round of ``[privacy.records]`` told: the gradient's sum, and metrics, all noisy.
 
-    ``rows`` is at least 1; ``metrics`` are sums over it, forced into their possible ranges.
+    ``rows`` is the count as it came, for averaging; it may be below 0. ``metrics`` are sums over
+    at least one row, forced into their possible ranges.
     """
 
     gradient: Parameters
@@ -105,9 +106,23 @@ def read_noisy_sum(study: Study, vector: Floats, clip: float) -> NoisySum:
     """
     gradient, told = split(study, vector)
     ratios = dict(zip(extras(study), (told / (EXTRA_WEIGHT * clip)).tolist(), strict=True))
-    rows = max(1.0, ratios.pop("rows"))
-    means = {name: min(1.0, max(-1.0, value / rows)) for name, value in ratios.items()}
-    return NoisySum(gradient, rows, _metrics(study, max(1, round(rows)), means))
+    rows = ratios.pop("rows")
+    at_least_one = max(1.0, rows)
+    means = {name: min(1.0, max(-1.0, value / at_least_one)) for name, value in ratios.items()}
+    return NoisySum(gradient, rows, _metrics(study, round(at_least_one), means))
+
+
+def read_noisy_updates(
+    study: Study, vector: Floats, clip: float, participants: int
+) -> tuple[Parameters, float]:
+    """The mean change of the parameters, and the mean score in [0, 1], of ``participants`` > 0.
+
+    ``vector`` is the noisy sum of a round of ``[privacy.participants]``. Raises `UpdateError` for a
+    vector of another size.
+    """
+    change, told = split(study, vector)
+    score = float(told[0]) / (EXTRA_WEIGHT * clip * participants)
+    return [array / participants for array in change], min(1.0, max(0.0, score))
 
 
 def _metrics(study: Study, rows: int, means: dict[str, float]) -> Metrics:
@@ -133,7 +148,7 @@ def _metrics(study: Study, rows: int, means: dict[str, float]) -> Metrics:
 def _deviance_ceiling(study: Study) -> float:
     """The largest unit deviance that is told, in the model's units."""
     units = standard_units(study, make_estimator(study))
-    return 2 * loss_ceiling(study) * units.scale**units.degree
+    return 2 * loss_ceiling(study) * float(units.scale**units.degree)
 
 
 __all__ = [
@@ -144,6 +159,7 @@ __all__ = [
     "flatten",
     "loss_ceiling",
     "read_noisy_sum",
+    "read_noisy_updates",
     "sensitivity",
     "split",
 ]

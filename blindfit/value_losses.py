@@ -1,7 +1,7 @@
 """Losses of a regressor's scores, and their derivatives by the score; all work on arrays.
 
-``curvature`` is the largest second derivative by the score; for a loss with a kink, by convention 1,
-and for a deviance the one at the middle of the range.
+``curvature`` is the largest second derivative by the score; 1 by convention for a loss with a kink.
+That of a deviance is the one at the middle of the range.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class DevianceLoss:
         return np.asarray(mean ** (1.0 - self.power) * (mean - targets))
 
     def _mean(self, scores: Floats) -> Floats:
-        return np.exp(np.clip(scores, -_LARGEST_LOG, _LARGEST_LOG) - self.shift)
+        return np.asarray(np.exp(np.clip(scores, -_LARGEST_LOG, _LARGEST_LOG) - self.shift))
 
     def _of_mean(self, t: Floats, mean: Floats) -> Floats:
         p = self.power
@@ -95,7 +95,7 @@ def epsilon_insensitive(epsilon: float) -> ResidualLoss:
 def squared_epsilon_insensitive(epsilon: float) -> ResidualLoss:
     """The square of what of the error exceeds ``epsilon``."""
     return ResidualLoss(
-        lambda r: np.maximum(0.0, np.abs(r) - epsilon) ** 2,
+        lambda r: np.square(np.maximum(0.0, np.abs(r) - epsilon)),
         lambda r: 2.0 * np.sign(r) * np.maximum(0.0, np.abs(r) - epsilon),
         2.0,
     )

@@ -1,6 +1,6 @@
 """The process that trains on a participant's rows: ``python -m client_app.app_host``.
 
-It gets its task on standard input, one JSON document, and ends when that is closed. It has the rows
+It gets its task on standard input, one JSON document. It has the rows
 and the participant's signing key, and it handles what the coordinator sends; so it is confined to
 the files it needs before it looks at any of that. It cannot read the client's FHE keys.
 """
@@ -20,8 +20,9 @@ _LOOPBACK = "127.0.0.1"
 class HostTask:
     """What `client_app.node` hands over: paths as text, secrets in hex.
 
-    ``identity`` is the participant's private key in OpenSSH's form; ``memory`` and ``ledger`` are
-    files of the home that are kept between runs; ``port`` and ``secret`` lead to the SuperNode.
+    ``identity`` is the participant's private key in OpenSSH's form; ``memory`` and ``budget`` are a
+    file and a folder of the home that are kept between runs; ``port`` and ``secret`` lead to the
+    SuperNode; ``secret_paths`` are what the process must not be able to read.
     """
 
     study: str
@@ -34,6 +35,7 @@ class HostTask:
     events: str
     port: int
     secret: str
+    secret_paths: list[str]
 
     def to_bytes(self) -> bytes:
         """One line, as it is written to the process."""
@@ -62,14 +64,17 @@ def main() -> None:
 def run(task: HostTask, tell: Any) -> None:
     """Serve the SuperNode; what goes wrong at the start is told as an event."""
     from client_app.sandbox import confine, python_paths
-    from client_app.task_runner import TaskRunner
 
+    # Before anything else is imported: threads that numpy starts would stay unconfined.
     confinement = confine(
         read=[*python_paths(), Path(task.study), Path(task.data)],
         write=[Path(task.memory).parent, Path(task.budget), Path(task.events).parent],
         connect=[task.port],
+        secret=[Path(path) for path in task.secret_paths],
     )
-    tell("confined", files=confinement.files, network=confinement.network)
+    tell("confined", complete=confinement.complete, words=confinement.describe())
+    from client_app.task_runner import TaskRunner
+
     study, app = _load(task, tell)
     runner = TaskRunner(
         f"{_LOOPBACK}:{task.port}", bytes.fromhex(task.secret), study.study.app, app, tell

@@ -14,7 +14,13 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from blindfit.errors import TrainingError
-from blindfit.federation_messages import read_end, read_instruction, write_words
+from blindfit.federation_messages import (
+    message_of,
+    read_end,
+    read_instruction,
+    read_next,
+    write_words,
+)
 from blindfit.secagg import messages
 from client_app.participant import Participant, Tell
 
@@ -28,20 +34,22 @@ def advertise(participant: Participant, content: RecordDict) -> RecordDict:
     """Keys for a round that begins."""
     asked, roster = read_instruction(content), messages.read_roster(content)
     advertisement = participant.advertise(asked, roster)
-    return messages.write_advertisements(RecordDict(), {0: advertisement})
+    return messages.write_advertisements(message_of(), {0: advertisement})
 
 
 def share(participant: Participant, content: RecordDict) -> RecordDict:
     """Sealed shares for the others."""
     keys = messages.read_advertisements(content)
     envelopes = participant.share(read_instruction(content), keys)
-    return messages.write_envelopes(RecordDict(), envelopes)
+    return messages.write_envelopes(message_of(), envelopes)
 
 
 def masked(participant: Participant, content: RecordDict) -> RecordDict:
-    """An update with the metrics of the incoming model, masked."""
-    envelopes = messages.read_envelopes(content)
-    return write_words(participant.contribute(read_instruction(content), envelopes))
+    """An update with the metrics of the incoming model, masked; and keys for the next round."""
+    envelopes, following = messages.read_envelopes(content), read_next(content)
+    words, keys = participant.contribute(read_instruction(content), envelopes, following)
+    reply = write_words(words)
+    return reply if keys is None else messages.write_advertisements(reply, {0: keys})
 
 
 def readable(participant: Participant, content: RecordDict) -> RecordDict:
@@ -53,14 +61,17 @@ def confirm(participant: Participant, content: RecordDict) -> RecordDict:
     """A signature of whose inputs are added up."""
     survivors = messages.read_survivors(content)
     signature = participant.confirm(read_instruction(content), survivors)
-    return messages.write_signatures(RecordDict(), {0: signature})
+    return messages.write_signatures(message_of(), {0: signature})
 
 
 def reveal(participant: Participant, content: RecordDict) -> RecordDict:
-    """What unmasks the sum."""
-    signatures = messages.read_signatures(content)
-    revealed = participant.reveal(read_instruction(content), signatures)
-    return messages.write_revealed(revealed.self_seeds, revealed.key_seeds)
+    """What unmasks the sum; and sealed shares for the next round."""
+    asked, signatures = read_instruction(content), messages.read_signatures(content)
+    following = read_next(content)
+    keys = {} if following is None else messages.read_advertisements(content)
+    revealed, envelopes = participant.reveal(asked, signatures, following, keys)
+    reply = messages.write_revealed(revealed.self_seeds, revealed.key_seeds)
+    return messages.write_envelopes(reply, envelopes)
 
 
 def end(participant: Participant, content: RecordDict) -> RecordDict:

@@ -148,6 +148,7 @@ class _Node:
             events=str(events),
             port=self._port,
             secret=self._secret.hex(),
+            secret_paths=[str(home / "keys"), str(home / "identity")],
         )
         with FlowerProcess(
             _HOST,
@@ -180,7 +181,10 @@ class _Node:
             *("--host", "127.0.0.1", "--port", str(self._port)),
             *("--isolation", "process", "--superexec-auth-secret-file", str(secret)),
         ]
-        return FlowerProcess(command, self._folder, self._folder / "supernode.log")
+        # A proxy that the machine is set to use is none for what is on the machine.
+        direct = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        log = self._folder / "supernode.log"
+        return FlowerProcess(command, self._folder, log, environment=direct)
 
     def _wait_for_server(self, deadline: float) -> None:
         told = False

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from blindfit.averaging import READABLE_ADDENDS
 from blindfit.dataset import Dataset
 from blindfit.errors import ProtocolError, TrainingError
-from blindfit.estimators import Parameters, parameter_shapes
-from blindfit.federation_messages import Instruction, Purpose
+from blindfit.estimators import Parameters, unflatten
+from blindfit.federation_messages import Instruction
 from blindfit.metrics import Metrics
 from blindfit.roster import Roster, participant_key_text
 from blindfit.secagg.group import Group
@@ -43,16 +42,6 @@ class Ledger(Protocol):
         """Take the charge of a round that can never be unmasked; False if there is none."""
 
 
-@dataclass(frozen=True)
-class _Turn:
-    """The round that is going on."""
-
-    secure: SecureRound
-    group: Group
-    purpose: Purpose
-    contribution: Contribution
-
-
 class Participant:
     """One participant of ``study`` with its rows.
 
@@ -72,41 +61,41 @@ class Participant:
         self._data, self._identity, self._memory, self._ledger = data, identity, memory, ledger
         self._tell = tell
         self._key = participant_key_text(identity.public_key())
-        self._turn: _Turn | None = None
+        self._roster: Roster | None = None
+        self._turns: dict[int, SecureRound] = {}  # by round: the one going on, and the next
         self._score: Metrics | None = None
 
     def advertise(self, asked: Instruction, announced: Roster) -> Advertisement:
-        """Begin a round: fresh keys, signed. ``announced`` is whom the coordinator names."""
+        """Begin a round: fresh keys, signed. ``announced`` is whom the coordinator names.
+
+        Whatever went on before is over here.
+        """
         self._require_study(asked.round_id)
-        self._turn = None
-        roster = self._agreed(announced)
-        group = Group.of(self.study, roster)
-        me = roster.index_of(self._key)
-        if me is None:
-            raise ProtocolError(
-                "this participant is not in the study's list",
-                hint="ask the coordinator to add this participant's key to the study",
-            )
-        self._memory.begin(asked.round_id, roster.digest)
-        secure = SecureRound(asked.round_id, group, me, self._identity)
-        contribution = make_contribution(self.study, len(roster))
-        self._turn = _Turn(secure, group, asked.purpose, contribution)
-        return secure.advertise(self._memory.known.revealed)
+        self._turns.clear()
+        self._roster = self._agreed(announced)
+        return self._begin(asked.round_id, self._memory.known.revealed)
 
     def share(self, asked: Instruction, keys: Mapping[int, Advertisement]) -> dict[int, bytes]:
         """Sealed shares for those whose keys came."""
-        return self._current(asked).secure.share(keys)
+        return self._current(asked).share(keys)
 
-    def contribute(self, asked: Instruction, envelopes: Mapping[int, bytes]) -> Words:
-        """This participant's masked input to the round's sum."""
-        turn, started = self._current(asked), time.monotonic()
-        words, metrics = self._words(turn.contribution, asked)
+    def contribute(
+        self, asked: Instruction, envelopes: Mapping[int, bytes], following: int | None = None
+    ) -> tuple[Words, Advertisement | None]:
+        """This participant's masked input to the round's sum, and keys for round ``following``."""
+        secure, started = self._current(asked), time.monotonic()
+        contribution = make_contribution(self.study, len(self._known_roster()))
+        words, metrics = self._words(contribution, asked)
         # The shares are checked before anything is booked: a round that stops here costs nothing.
-        masked = turn.secure.mask(envelopes, words)
-        self._charge(turn, asked.round_id)
+        masked = secure.mask(envelopes, words)
+        self._charge(secure, contribution, asked.round_id)
         self._memory.sending(asked.round_id)
         self._done(asked, metrics, started)
-        return masked
+        if following is None:
+            return masked, None
+        # This round may still be revealed, so that is what the keys of the next one say.
+        after = RoundId(asked.round_id.study, asked.round_id.run, following)
+        return masked, self._begin(after, asked.round_id.round)
 
     def contribute_readably(self, asked: Instruction) -> Words:
         """This participant's input, unmasked: only for a study without secure aggregation."""
@@ -124,17 +113,27 @@ class Participant:
 
     def confirm(self, asked: Instruction, survivors: frozenset[int]) -> bytes:
         """A signature of whose inputs are added up."""
-        return self._current(asked).secure.confirm(survivors)
+        return self._current(asked).confirm(survivors)
 
-    def reveal(self, asked: Instruction, signatures: Mapping[int, bytes]) -> Revealed:
-        """What unmasks the sum; the round is over here."""
-        turn, self._turn = self._current(asked), None
+    def reveal(
+        self,
+        asked: Instruction,
+        signatures: Mapping[int, bytes],
+        following: int | None = None,
+        keys: Mapping[int, Advertisement] | None = None,
+    ) -> tuple[Revealed, dict[int, bytes]]:
+        """What unmasks the sum, and sealed shares for round ``following``; this one is over."""
+        secure = self._current(asked)
+        del self._turns[asked.round_id.round]
         self._memory.revealing(asked.round_id)
-        return turn.secure.reveal(signatures)
+        revealed = secure.reveal(signatures)
+        if following is None or following not in self._turns:
+            return revealed, {}
+        return revealed, self._turns[following].share(keys or {})
 
     def end(self, reason: str) -> None:
         """The coordinator ended the study; ``reason`` is empty if it is finished."""
-        self._turn = None
+        self._turns.clear()
         if reason:
             self._tell("ended", reason=reason)
             return
@@ -143,16 +142,32 @@ class Participant:
         loss = None if scored is None else scored.mean_loss()
         self._tell("finished", score=score, loss=loss)
 
-    def _current(self, asked: Instruction) -> _Turn:
+    def _begin(self, round_id: RoundId, revealed: int) -> Advertisement:
+        roster = self._known_roster()
+        group, me = Group.of(self.study, roster), roster.index_of(self._key)
+        if me is None:
+            raise ProtocolError(
+                "this participant is not in the study's list",
+                hint="ask the coordinator to add this participant's key to the study",
+            )
+        self._memory.begin(round_id, roster.digest)
+        secure = SecureRound(round_id, group, me, self._identity)
+        self._turns[round_id.round] = secure
+        return secure.advertise(revealed)
+
+    def _current(self, asked: Instruction) -> SecureRound:
         self._require_study(asked.round_id)
-        turn = self._turn
-        if turn is None or turn.secure.round_id != asked.round_id:
+        secure = self._turns.get(asked.round_id.round)
+        if secure is None or secure.round_id != asked.round_id:
             raise ProtocolError(
                 f"round {asked.round_id.round}: it was not begun here, or it is over"
             )
-        if turn.purpose != asked.purpose:
-            raise ProtocolError("the coordinator changed what the round is for")
-        return turn
+        return secure
+
+    def _known_roster(self) -> Roster:
+        if self._roster is None:
+            raise ProtocolError("the coordinator did not say who takes part")
+        return self._roster
 
     def _require_study(self, round_id: RoundId) -> None:
         if round_id.study != self.study.digest:
@@ -174,17 +189,18 @@ class Participant:
             asked.purpose, _checked(asked, self.study), self._data, asked.round_id.round
         )
 
-    def _charge(self, turn: _Turn, round_id: RoundId) -> None:
-        if self._ledger is None or not turn.contribution.rho:
+    def _charge(self, secure: SecureRound, contribution: Contribution, round_id: RoundId) -> None:
+        if self._ledger is None or not contribution.rho:
             return
-        abandoned, said = self._memory.known.abandoned, turn.secure.last_revealed()
-        # If everybody there is says that nothing of that round was revealed, and has begun a later
-        # one, it stays masked for ever: what was charged for it is free again.
-        if abandoned and len(said) == turn.group.size and max(said.values()) < abandoned:
+        abandoned, said = self._memory.known.abandoned, secure.last_revealed()
+        # If everybody there is says that nothing of that round was or will be revealed, it stays
+        # masked for ever: what was charged for it is free again.
+        everybody = len(said) == len(self._known_roster())
+        if abandoned and everybody and max(said.values()) < abandoned:
             before = RoundId(round_id.study, round_id.run, abandoned)
             if self._ledger.reuse(self.study, before, round_id):
                 return
-        self._ledger.charge(self.study, round_id, turn.contribution.rho)
+        self._ledger.charge(self.study, round_id, contribution.rho)
 
     def _done(self, asked: Instruction, metrics: Metrics, started: float) -> None:
         self._score = metrics
@@ -195,11 +211,9 @@ class Participant:
 
 
 def _checked(asked: Instruction, study: Study) -> Parameters:
-    if [array.shape for array in asked.parameters] != parameter_shapes(study):
-        raise TrainingError("the coordinator's parameters do not have the study's shapes")
-    if not all(np.isfinite(array).all() for array in asked.parameters):
+    if not np.isfinite(asked.parameters).all():
         raise TrainingError("the coordinator's parameters are not finite")
-    return cast(Parameters, asked.parameters)
+    return unflatten(study, asked.parameters)
 
 
 __all__ = ["Ledger", "Participant"]

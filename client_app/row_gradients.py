@@ -62,7 +62,7 @@ class Quantum:
 def clipped_sum(
     study: Study, parameters: Parameters, X: Floats, y: NDArray[Any], clip: float
 ) -> Floats:
-    """The sum (`blindfit.sum_layout.dimension`,) of what the rows contribute; a secret without noise.
+    """The sum (`blindfit.sum_layout.dimension`,) over the rows: a secret until it has its noise.
 
     A row contributes its loss's gradient by coefficients and intercept, scaled to an L2 norm of at
     most ``clip``, and the extras. ``parameters`` are standardised (`blindfit.standard_units`);
@@ -105,7 +105,7 @@ def _batch_sum(
     clip: float,
     quantum: Quantum,
 ) -> Integers:
-    features = np.rint(np.clip(X, 0.0, 1.0) * 2.0**_FEATURE_BITS)
+    features = np.rint(np.clip(np.nan_to_num(X), 0.0, 1.0) * 2.0**_FEATURE_BITS)
     if estimator.fit_intercept:
         features = np.column_stack([features, np.full(len(X), 2.0**_FEATURE_BITS)])
     slopes = score_gradients(study, estimator, parameters, X, y) / quantum.unit / 2.0**_FEATURE_BITS

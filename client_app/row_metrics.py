@@ -21,7 +21,7 @@ _SMALLEST_PROBABILITY = 1e-300  # its logarithm is far above any ceiling, and fi
 def row_metrics(
     study: Study, estimator: Any, parameters: Parameters, X: Floats, y: NDArray[Any]
 ) -> Floats:
-    """The extras (n, extras) of each row, in [0, 1]; a target's distance from the middle in [-1, 1].
+    """The extras (n, extras) of each row: in [0, 1], and a distance from the middle in [-1, 1].
 
     ``estimator`` is what `make_estimator` gives, and gets ``parameters``, which are standardised.
     Losses are those of `blindfit.metrics.Metrics`, divided by their ceiling.
@@ -34,7 +34,8 @@ def row_metrics(
         if "loss" in extras(study):
             told["loss"] = row_losses(study, estimator, parameters, X, y) / loss_ceiling(study)
     told["rows"] = np.ones(len(X))
-    columns = np.stack([told[name] for name in extras(study)], axis=1)
+    # No NaN: the bound on what a row can move must not depend on how a model went wrong.
+    columns = np.nan_to_num(np.stack([told[name] for name in extras(study)], axis=1))
     return np.clip(columns, [_lowest(name) for name in extras(study)], 1.0)
 
 
@@ -51,7 +52,7 @@ def _of_classes(study: Study, estimator: Any, X: Floats, y: NDArray[Any]) -> dic
 
 def _log_loss(estimator: Any, X: Floats, own: NDArray[np.int64]) -> Floats:
     of_own = np.take_along_axis(estimator.predict_proba(X), own[:, np.newaxis], axis=1)[:, 0]
-    return -np.log(np.maximum(np.nan_to_num(of_own), _SMALLEST_PROBABILITY))
+    return np.asarray(-np.log(np.maximum(np.nan_to_num(of_own), _SMALLEST_PROBABILITY)))
 
 
 def _hinge_loss(estimator: Any, X: Floats, own: NDArray[np.int64]) -> Floats:
@@ -62,7 +63,7 @@ def _hinge_loss(estimator: Any, X: Floats, own: NDArray[np.int64]) -> Floats:
     index = own[:, np.newaxis]
     of_own = np.take_along_axis(decision, index, axis=1)[:, 0]
     np.put_along_axis(decision, index, -np.inf, axis=1)
-    return np.maximum(0.0, 1.0 - (of_own - decision.max(axis=1)))
+    return np.asarray(np.maximum(0.0, 1.0 - (of_own - decision.max(axis=1))))
 
 
 def _of_values(study: Study, estimator: Any, X: Floats, y: NDArray[Any]) -> dict[str, Floats]:

@@ -1,9 +1,14 @@
 """One participant's part in one secure sum, as a state machine without input or output.
 
-The order rules, and each method may be called once: advertise, share, mask, confirm, reveal. What a
-coordinator could gain by another order, by other keys or by other sets of participants is refused
-with the reason; after a refusal, as after the end, the secrets are forgotten and the round is over.
-Bonawitz et al. 2017, figure 4.
+The order rules, and each method may be called once: advertise, share, mask, confirm, reveal.
+Confirm may be left out where everybody survived and everybody is everybody's neighbour: then
+nothing but self masks is revealed, and a coordinator that told others of a dropout would need more
+than half of the participants to confirm that, who then do not reveal that self mask
+(docs/secure-aggregation.md).
+
+What a coordinator could gain by another order, by other keys or by other sets of participants is
+refused with the reason; after a refusal, as after the end, the secrets are forgotten and the round
+is over. Bonawitz et al. 2017, figure 4.
 """
 
 from __future__ import annotations
@@ -139,20 +144,26 @@ class SecureRound:
     def reveal(self, signatures: Mapping[int, bytes]) -> Revealed:
         """Shares that unmask the sum of the confirmed survivors, and nothing else.
 
-        ``signatures`` are those of holders that confirmed, by index. The secrets are gone then.
+        ``signatures`` are those of holders that confirmed, by index; without any, everybody
+        survived. The secrets are gone then.
         """
-        secrets = self._step("reveal")
+        if not signatures and self._group.topology.is_complete:
+            secrets = self._step("reveal", instead_of="confirm")
+            self._survivors = self._members
+        else:
+            secrets = self._step("reveal")
+            self.forget()
+            self._check_signatures(signatures)
         self.forget()
-        self._check_signatures(signatures)
         held = {index: secrets.held[index] for index in self._members}
         return Revealed(
             self_seeds={i: own for i, (_, own) in held.items() if i in self._survivors},
             key_seeds={i: key for i, (key, _) in held.items() if i not in self._survivors},
         )
 
-    def _step(self, name: str) -> _Secrets:
+    def _step(self, name: str, instead_of: str = "") -> _Secrets:
         expected = _STAGES[self._next] if self._next < len(_STAGES) else "nothing"
-        if self._secrets is None or name != expected:
+        if self._secrets is None or expected != (instead_of or name):
             over = self._secrets is None
             self.forget()
             raise ProtocolError(

@@ -33,10 +33,11 @@ from flwr.supernode.runtime.run_clientapp import (
     push_task_output,
 )
 
+from blindfit.backoff import Backoff
 from client_app.federation import REFUSED
 from client_app.participant import Tell
 
-_POLL_SECONDS = 0.1
+_SHORTEST, _LONGEST = 0.1, 0.5  # seconds between two questions for a task
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 _log = logging.getLogger(__name__)
 
@@ -61,12 +62,14 @@ class TaskRunner:
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Run tasks until ``stopped`` says so; a SuperNode that is away is waited for."""
+        idle = Backoff(_SHORTEST, _LONGEST)
         while not stopped():
             token = self._acquire()
             if token:
                 self._run(token)
+                idle.reset()
             else:
-                time.sleep(_POLL_SECONDS)
+                time.sleep(idle.pause())
 
     def _acquire(self) -> str:
         wanted = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])

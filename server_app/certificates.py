@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from blindfit.errors import AccessError, InputError, LimitError, NotFoundError
 from server_app.authority import sign_request
@@ -43,10 +43,10 @@ class Certificates:
         with self._database.writing() as connection:
             _check_still_accepted(connection, tenant, caller)
             same_key = and_(table.c.key_sha256 == key_sha256(certificate), _is_active())
-            superseded = or_(same_key, table.c.expires <= time.time())
             others = (table.c.tenant == tenant, table.c.fingerprint != caller)
-            # A certificate that is not in the table is refused like one that was revoked.
-            connection.execute(delete(table).where(*others, superseded))
+            # Kept until it expires: those who go by a revocation list have to be told of it.
+            connection.execute(update(table).where(*others, same_key).values(state="revoked"))
+            connection.execute(delete(table).where(*others, table.c.expires <= time.time()))
             self._check_count(connection, tenant)
             keep_certificate(connection, tenant, certificate)
         return certificate.public_bytes(serialization.Encoding.PEM)
@@ -119,6 +119,7 @@ def keep_certificate(connection: Connection, tenant: str, certificate: x509.Cert
         "state": "active",
         "expires": certificate.not_valid_after_utc.timestamp(),
         "key_sha256": key_sha256(certificate),
+        "serial": f"{certificate.serial_number:x}",
     }
     connection.execute(insert(table).values(entry))
 

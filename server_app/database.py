@@ -57,6 +57,7 @@ certificates = Table(
     Column("state", String, nullable=False),  # active, revoked
     Column("expires", Float, nullable=False),
     Column("key_sha256", String, nullable=True),  # of its public key; null in what version 1 kept
+    Column("serial", String, nullable=True),  # hex; null in what versions 1 and 2 kept
 )
 
 invitations = Table(

@@ -5,8 +5,9 @@ methods; with the proximal step of iPiano, Ochs, Chen, Brox and Pock 2014, algor
 
     next = prox(parameters - step · gradient + momentum · (parameters - previous))
 
-where step is the study's ``learning_rate`` divided by the curvature of the loss. What it works with
-has its noise already, so nothing here costs privacy.
+where step is the study's ``learning_rate`` divided by the curvature that the loss has in public: so
+one learning rate suits every study. What descent works with has its noise already: nothing here
+costs privacy.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.errors import TrainingError
-from blindfit.estimators import Parameters, initial_parameters, make_estimator, parameter_shapes
+from blindfit.estimators import Parameters, initial_parameters, parameter_shapes
 from blindfit.linear_loss import linear_loss
+from blindfit.schema import CategoryFeature, Feature, feature_width
 from blindfit.standard_units import to_model_units
 from blindfit.study import Study
 from server_app.penalty import penalty_of
@@ -56,17 +58,17 @@ class Descent:
     @classmethod
     def begin(cls, study: Study) -> Descent:
         """Before the first round: zeros."""
-        zeros = [initial_parameters(study) for _ in range(3)]
-        return cls(*zeros, step=0, rows=0.0)
+        zeros = initial_parameters(study)
+        return cls(zeros, velocity=zeros, average=zeros, step=0, rows=0.0)
 
-    def next(self, study: Study, gradient: Parameters, rows: float) -> Descent:
+    def next(self, study: Study, estimator: Any, gradient: Parameters, rows: float) -> Descent:
         """The state after a round that gave the noisy sum ``gradient`` over ``rows`` rows.
 
-        Raises `TrainingError` when the descent leaves all bounds: the learning rate is too large.
+        ``estimator`` is what `make_estimator` gives for ``study``. Raises `TrainingError` when the
+        descent leaves all bounds: the learning rate is too large.
         """
-        estimator = make_estimator(study)
-        mean_rows = self.rows + (max(1.0, rows) - self.rows) / (self.step + 1)
-        parameters = self._moved(study, estimator, gradient, mean_rows)
+        mean_rows = self.rows + (rows - self.rows) / (self.step + 1)
+        parameters = self._moved(study, estimator, gradient, max(1.0, mean_rows))
         _require_bounded(parameters)
         averaged = max(0, self.step - _first_averaged(study.federation.rounds))
         pairs = zip(self.average, parameters, strict=True)
@@ -105,7 +107,7 @@ class Descent:
         guarantee = study.privacy.records
         if guarantee is None:
             raise TrainingError("this study has no [privacy.records]: it is not trained by descent")
-        step = guarantee.learning_rate / linear_loss(study, estimator).curvature
+        step = guarantee.learning_rate / _curvature(study, estimator)
         penalty = penalty_of(study, estimator, rows)
         moved = [
             now - step * (total / rows + pull) + guarantee.momentum * last
@@ -120,6 +122,23 @@ class Descent:
         if not estimator.fit_intercept:
             moved[1] = np.zeros_like(moved[1])  # its coordinates hold noise alone
         return penalty.proximal(moved, step)
+
+
+def _curvature(study: Study, estimator: Any) -> float:
+    """What a step is measured in: a regressor's grows with the length of its rows.
+
+    A classifier's vanishes for rows that are told apart, and the clip holds back the others, so
+    that its steps may be longer (measured: digits, breast cancer, MNIST).
+    """
+    curvature = linear_loss(study, estimator).curvature
+    if study.schema_.is_classification:
+        return curvature
+    return curvature * (1.0 + sum(_square(feature) for _, feature in study.schema_.columns()))
+
+
+def _square(feature: Feature) -> float:
+    """The expected square of what a feature becomes: of a uniform number, 1/3; of a category, 1."""
+    return 1.0 if isinstance(feature, CategoryFeature) else feature_width(feature) / 3
 
 
 def _first_averaged(rounds: int) -> int:

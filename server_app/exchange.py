@@ -72,25 +72,32 @@ def _too_few(
     )
 
 
+@dataclass(frozen=True)
+class Ask:
+    """A message: its type, such as ``train.masked``, and its content."""
+
+    kind: str
+    content: RecordDict
+
+
 def ask(
     grid: Grid,
-    kind: str,
-    contents: Mapping[int, RecordDict],
+    asks: Mapping[int, Ask],
     read: Callable[[int, RecordDict], Answer],
     *,
     timeout: float,
     group: str = "",
 ) -> Replies[Answer]:
-    """Send each node its content, as messages of type ``kind``, and collect the replies.
+    """Send each node its message, and collect the replies.
 
     ``read`` turns a node's reply into an answer, or raises `UpdateError`, which refuses it. A node
     that answers an error, goes offline, or answers nothing in time, is refused with the reason.
     """
     messages = [
-        Message(content, node, kind, ttl=timeout, group_id=group)
-        for node, content in contents.items()
+        Message(one.content, node, one.kind, ttl=timeout, group_id=group)
+        for node, one in asks.items()
     ]
-    waiting = dict(zip(grid.push_messages(messages), contents, strict=True))
+    waiting = dict(zip(grid.push_messages(messages), asks, strict=True))
     replies: Replies[Answer] = Replies()
     started = looked = time.monotonic()
     while waiting:

@@ -15,6 +15,7 @@ class Layout:
         self.config = home / "config.toml"
         self.ca_certificate = home / "ca" / "ca.pem"
         self.ca_key = home / "ca" / "ca.key"
+        self.revocation_list = home / "ca" / "crl.pem"  # for nginx; see packaging/nginx
         self.certificate = home / "tls" / "server.pem"
         self.key = home / "tls" / "server.key"
         self.publisher_key = home / "publisher" / "publisher.key"

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from blindfit.errors import InputError
 
-VERSION = 2
+VERSION = 3
 
 # By the version that they start from. Each only adds, so that nothing is lost.
 _STEPS: dict[int, tuple[str, ...]] = {
@@ -19,6 +19,7 @@ _STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE tenants ADD COLUMN key_lifetime FLOAT",
         "ALTER TABLE certificates ADD COLUMN key_sha256 VARCHAR",
     ),
+    2: ("ALTER TABLE certificates ADD COLUMN serial VARCHAR",),
 }
 
 

@@ -3,17 +3,18 @@
 With F the mean loss of n rows in standardised units (`blindfit.standard_units`: everything is
 divided by scale**degree), scikit-learn minimises F + penalty, where the penalty is
 
-| estimator                  | L2: half of it times \\|w\\|²         | L1: it times \\|w\\|₁             |
-|----------------------------|-----------------------------------|-------------------------------|
-| LogisticRegression         | (1 - l1_ratio) / (C n)            | l1_ratio / (C n)              |
-| LinearSVC, LinearSVR       | 1 / (C n)                         | 1 / (C n) (penalty = "l1")    |
-| SGDClassifier, SGDRegressor| alpha (1 - l1_ratio)              | alpha l1_ratio                |
-| Ridge                      | alpha / n                         |                               |
-| Lasso, ElasticNet          | alpha (1 - l1_ratio)              | alpha l1_ratio                |
-| Poisson, gamma, Tweedie    | alpha                             |                               |
+| estimator                   | L2, times half the sum of w² | L1, times the sum of absolute w |
+|-----------------------------|------------------------------|---------------------------------|
+| LogisticRegression          | (1 - l1_ratio) / (C n)       | l1_ratio / (C n)                |
+| LinearSVC, LinearSVR        | 1 / (C n)                    | 1 / (C n), if penalty = "l1"    |
+| SGDClassifier, SGDRegressor | alpha (1 - l1_ratio)         | alpha l1_ratio                  |
+| Ridge                       | alpha / n                    |                                 |
+| Lasso, ElasticNet           | alpha (1 - l1_ratio)         | alpha l1_ratio                  |
+| Poisson, gamma, Tweedie     | alpha                        |                                 |
 
-in the model's units. liblinear (LinearSVC, LinearSVR and the solver of that name) also penalises
-the intercept, divided by ``intercept_scaling``.
+in the model's units, with l1_ratio 0 for penalty = "l2" and 1 for "l1" and Lasso. liblinear
+(LinearSVC, LinearSVR and the solver of that name) also penalises the intercept, divided by
+``intercept_scaling``.
 """
 
 from __future__ import annotations
@@ -81,9 +82,8 @@ def penalty_of(study: Study, estimator: Any, rows: float) -> Penalty:
     ``estimator`` is what `make_estimator` gives for ``study``.
     """
     units = standard_units(study, estimator)
-    # The model's coefficients are this times the standardised ones; under a log link, the same.
-    factor = 1.0 if units.log_link else units.scale
-    l2, l1 = factor**2 / units.scale**units.degree, factor / units.scale**units.degree
+    unit = units.scale**units.degree
+    l2, l1 = units.factor**2 / unit, units.factor / unit
     model = _weights(study, estimator, rows)
     coefficients = model.scaled(l2, l1)
     intercept = Weights()

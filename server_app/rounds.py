@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from flwr.serverapp import Grid
 
@@ -12,12 +13,14 @@ from blindfit.estimators import initial_parameters
 from blindfit.federation_messages import Purpose, write_end
 from blindfit.metrics import Metrics
 from blindfit.secagg.group import Group
+from blindfit.secagg.round_id import RoundId
 from server_app.checkpoint import Checkpoint, RoundRecord
 from server_app.early_stop import is_better, should_stop
-from server_app.exchange import LATECOMER_SECONDS, ask, wait_for_participants
-from server_app.learning import make_learner
+from server_app.exchange import LATECOMER_SECONDS, Ask, ask, wait_for_participants
+from server_app.learning import Learned, make_learner
 from server_app.run_folder import RunFolder, score_round
-from server_app.sums import Question, Summed, TooFewError, readable_sum, secure_sum
+from server_app.secure_sums import SecureSums
+from server_app.sums import Question, Summed, TooFewError, readable_sum
 
 FINAL_SECONDS = 120.0  # the bound of the last evaluation: the model is trained by then
 GOODBYE_SECONDS = 8.0
@@ -46,9 +49,10 @@ def conduct(grid: Grid, run: RunFolder) -> None:
 
 def _say_goodbye(grid: Grid, run: RunFolder, reason: str) -> None:
     names = run.participants()
-    contents = {node: write_end(reason) for node in grid.get_node_ids() if node in names}
-    if contents:
-        ask(grid, "query.end", contents, lambda node, reply: None, timeout=GOODBYE_SECONDS)
+    goodbye = Ask("query.end", write_end(reason))
+    asks = {node: goodbye for node in grid.get_node_ids() if node in names}
+    if asks:
+        ask(grid, asks, lambda node, reply: None, timeout=GOODBYE_SECONDS)
 
 
 class _Training:
@@ -58,10 +62,19 @@ class _Training:
         self._roster = run.roster()
         privacy = self._study.privacy
         self._group = Group.of(self._study, self._roster) if privacy.secure_aggregation else None
+        self._secure = None if self._group is None else self._secure_sums(self._group)
         kept = run.checkpoint()
         self._at = kept or Checkpoint(initial_parameters(self._study))
         self._learner = make_learner(self._study, len(self._roster), self._at.state)
         self._failures = 0
+
+    def _secure_sums(self, group: Group) -> SecureSums:
+        node_of = {name: node for node, name in self._names.items()}
+        nodes = {index: node_of[m.name] for index, m in enumerate(self._roster.members)}
+        tell = partial(self._run.tell, "stage")
+        return SecureSums(
+            self._grid, group, nodes, self._run.begin_round, lambda stage: tell(stage=stage)
+        )
 
     @property
     def _needed(self) -> int:
@@ -101,34 +114,48 @@ class _Training:
     def _round(self, nodes: list[int]) -> None:
         """One round; one that comes to nothing is told, and the next starts afresh."""
         started = time.monotonic()
-        question = self._question("fit", self._study.federation.round_timeout)
-        number = question.round_id.round
+        timeout = self._study.federation.round_timeout
+        number = self._number
         self._run.tell("round_started", round=number, participants=self._named(nodes))
         try:
-            summed = self._sum(question, nodes)
-            learned = self._learner.learn(
-                "fit", self._at.parameters, summed.words, len(summed.nodes)
-            )
+            summed, learned = self._ask("fit", nodes, timeout)
         except TrainingError as error:
-            self._fail(number, error)
+            self._fail(error)
             return
         self._failures = 0
         self._score(learned.metrics)
         self._at.parameters, self._at.state = learned.parameters, self._learner.state()
         self._record(number, summed, learned.metrics.rows, time.monotonic() - started)
 
-    def _question(self, purpose: Purpose, timeout: float) -> Question:
+    @property
+    def _number(self) -> int:
+        """The round of training that goes on: it counts models, not what participants are asked."""
+        return len(self._at.records) + 1
+
+    def _ask(self, purpose: Purpose, nodes: list[int], timeout: float) -> tuple[Summed, Learned]:
+        """A sum, and what it says."""
+        round_id = self._begin(nodes, timeout)
         length = self._learner.length(purpose)
-        return Question(self._run.begin_round(), purpose, self._at.parameters, length, timeout)
+        question = Question(round_id, purpose, self._at.parameters, length, timeout)
+        if self._secure is None:
+            summed = readable_sum(self._grid, question, nodes, self._needed)
+        else:
+            online = self._indices(nodes)
+            summed = self._secure.sum(question, online, last=purpose == "evaluate")
+        before = self._at.parameters
+        return summed, self._learner.learn(purpose, before, summed.words, len(summed.nodes))
 
-    def _sum(self, question: Question, nodes: list[int]) -> Summed:
-        if self._group is None:
-            return readable_sum(self._grid, question, nodes, self._needed)
+    def _begin(self, nodes: list[int], timeout: float) -> RoundId:
+        if self._secure is None:
+            return self._run.begin_round()
+        return self._secure.begin(self._indices(nodes), timeout)
+
+    def _indices(self, nodes: list[int]) -> list[int]:
         place = {member.name: index for index, member in enumerate(self._roster.members)}
-        indices = {node: place[self._names[node]] for node in nodes}
-        return secure_sum(self._grid, question, self._group, indices)
+        return [place[self._names[node]] for node in nodes]
 
-    def _fail(self, number: int, error: TrainingError) -> None:
+    def _fail(self, error: TrainingError) -> None:
+        number = self._number
         refused = self._refused(error.refused) if isinstance(error, TooFewError) else {}
         reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
         reason = f"round {number}: {error}" + (f" ({reasons})" if reasons else "")
@@ -158,14 +185,11 @@ class _Training:
         """Measure the final model; it stays unscored if too few are left to do so."""
         timeout = min(FINAL_SECONDS, self._study.federation.round_timeout)
         nodes = [node for node in self._grid.get_node_ids() if node in self._names]
-        question = self._question("evaluate", timeout)
         try:
-            summed = self._sum(question, nodes)
-            learned = self._learner.learn(
-                "evaluate", self._at.parameters, summed.words, len(summed.nodes)
-            )
+            _, learned = self._ask("evaluate", nodes, timeout)
         except TrainingError as error:
-            self._run.tell("round_failed", round=question.round_id.round, reason=str(error))
+            reason = f"the last model could not be measured: {error}"
+            self._run.tell("round_failed", round=self._number, reason=reason)
             return
         self._score(learned.metrics)
         self._keep()

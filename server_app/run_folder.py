@@ -65,10 +65,15 @@ class RunFolder:
 
     def begin_round(self) -> RoundId:
         """The next round. Its number is used up before anybody hears it, whatever happens then."""
-        file = self.path / "round.json"
-        number = 1 + (json.loads(file.read_bytes())["begun"] if file.exists() else 0)
-        write_atomic(file, json.dumps({"begun": number}).encode())
+        number = 1 + self.begun
+        write_atomic(self.path / "round.json", json.dumps({"begun": number}).encode())
         return RoundId(self.study().digest, self.run_id(), number)
+
+    @property
+    def begun(self) -> int:
+        """The last round that was begun; 0 before the first."""
+        file = self.path / "round.json"
+        return int(json.loads(file.read_bytes())["begun"]) if file.exists() else 0
 
     def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace what a restarted coordinator goes on from, whole or not at all."""

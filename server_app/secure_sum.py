@@ -23,18 +23,33 @@ from blindfit.secagg.statements import Advertisement, signed_survivors
 
 
 class SecureSum:
-    """The sum of ``length`` words over the participants of ``group`` that survive the round."""
+    """The sum of inputs over the participants of ``group`` that survive the round."""
 
-    def __init__(self, round_id: RoundId, group: Group, length: int) -> None:
+    def __init__(self, round_id: RoundId, group: Group) -> None:
         self.round_id = round_id
-        self._group, self._length = group, length
+        self._group = group
         self._keys: dict[int, Advertisement] = {}
         self._envelopes: dict[int, dict[int, bytes]] = {}  # by sender, then by recipient
         self._survivors: set[int] = set()
-        self._sum: Words = np.zeros(length, np.uint64)
+        self._sum: Words = np.zeros(0, np.uint64)
         self._signatures: dict[int, bytes] = {}
         self._self_shares: dict[int, dict[int, bytes]] = {}  # by owner, then by holder
         self._key_shares: dict[int, dict[int, bytes]] = {}
+
+    @property
+    def advertisers(self) -> frozenset[int]:
+        """Those whose keys came."""
+        return frozenset(self._keys)
+
+    @property
+    def members(self) -> frozenset[int]:
+        """Those who shared their secrets: their masks are in everybody's input."""
+        return frozenset(self._envelopes)
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether survivors have to be confirmed: some dropped out, or the graph is sparse."""
+        return self._survivors != self.members or not self._group.topology.is_complete
 
     @property
     def survivors(self) -> frozenset[int]:
@@ -62,7 +77,7 @@ class SecureSum:
         """A masked input; only the sum of all is kept."""
         if index in self._survivors or index not in self._envelopes:
             raise UpdateError("an input that was not asked for")
-        self._sum += words
+        self._sum = self._sum + words if self._survivors else words.copy()
         self._survivors.add(index)
 
     def confirmed(self, index: int, signature: bytes) -> None:
@@ -116,7 +131,7 @@ class SecureSum:
             seed = self._secret(self._self_shares, index)
             if hashlib.sha256(seed).digest() != self._keys[index].commitment:
                 raise self._wrong(index)
-            total -= self_mask(self.round_id, seed, self._length)
+            total -= self_mask(self.round_id, seed, len(total))
         for index in sorted(self._envelopes.keys() - self._survivors):
             self._take_out(index, total)
         return total
@@ -131,7 +146,7 @@ class SecureSum:
             raise self._wrong(index)
         for other in sorted(near):
             public = X25519PublicKey.from_public_bytes(self._keys[other].mask_key)
-            total += pairwise_mask(self.round_id, private, public, (index, other), self._length)
+            total += pairwise_mask(self.round_id, private, public, (index, other), len(total))
 
     def _secret(self, kept: dict[int, dict[int, bytes]], owner: int) -> bytes:
         topology = self._group.topology

@@ -15,7 +15,6 @@ from server_app.control import Control
 from server_app.run_folder import RUN_FOLDER_VARIABLE, RunFolder
 
 START_SECONDS = 60.0
-_DATABASE = "superlink.sqlite"
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,11 @@ class SuperLink:
         local = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
         _require_free(host, port)
         self._process = FlowerProcess(
-            _command(host, port, tls, run.path),
+            _command(host, port, tls),
             run.path,
             run.path / "superlink.log",
             environment={RUN_FOLDER_VARIABLE: str(run.path)},
         )
-        self._folder = run.path
         self._local, self._ca = (local, port), tls.ca
 
     def __enter__(self) -> Self:
@@ -54,9 +52,6 @@ class SuperLink:
 
     def __exit__(self, *_raised: object) -> None:
         self._process.stop()
-        # It holds every participant's readable updates, which nobody needs any more.
-        for file in self._folder.glob(f"{_DATABASE}*"):
-            file.unlink()
 
     @property
     def alive(self) -> bool:
@@ -83,7 +78,9 @@ class SuperLink:
             time.sleep(0.2)
 
 
-def _command(host: str, port: int, tls: Tls, folder: Path) -> list[str]:
+def _command(host: str, port: int, tls: Tls) -> list[str]:
+    # Without --database all is in memory: faster, and no update ever lies on the disk. What has to
+    # outlive a crash is in the run's folder.
     return [
         *("flower-superlink", "--host", host, "--port", str(port)),
         *("--ssl-ca-certfile", str(tls.ca.resolve())),
@@ -91,7 +88,6 @@ def _command(host: str, port: int, tls: Tls, folder: Path) -> list[str]:
         *("--ssl-keyfile", str(tls.key.resolve())),
         "--enable-supernode-auth",
         "--disable-runtime-dependency-installation",
-        *("--database", str(folder / _DATABASE)),
     ]
 
 

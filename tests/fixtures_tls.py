@@ -70,6 +70,15 @@ class TlsServer:
             threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
-        with plain, suppress(OSError), self._context.wrap_socket(plain, server_side=True) as secure:
-            self.connections.append(secure)
+        secure = self._context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        self.connections.append(secure)
+        with secure, suppress(OSError):
+            try:
+                secure.do_handshake()
+            except ssl.SSLError:
+                # Closed with unread bytes, the connection would be reset, and the alert lost.
+                secure.shutdown(socket.SHUT_WR)
+                while secure.recv(4096):
+                    pass
+                return
             self._handler(secure)

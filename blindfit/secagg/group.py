@@ -40,6 +40,13 @@ class Group:
                 hint="a coordinator could tell two halves of them different things: "
                 f"set it to {size // 2 + 1} or more",
             )
+        guarantee = study.privacy.guarantee
+        if guarantee is not None and guarantee.honest > threshold:
+            raise StudyError(
+                f"honest = {guarantee.honest} participants cannot be assumed of a round that "
+                f"{threshold} survive",
+                hint="lower honest in [privacy], or raise privacy.threshold",
+            )
         return cls(roster, topology(study.digest, size, threshold), threshold)
 
     @property

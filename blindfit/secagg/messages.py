@@ -1,4 +1,4 @@
-"""The stages of secure aggregation as Flower's records: participants by their index in the roster.
+"""The stages of secure aggregation as messages: participants by their index in the roster.
 
 A table is two lists of the same length, indices and bytes. Whatever is not as agreed raises
 `UpdateError`; what the bytes say is for `client_app.secure_round` and `server_app.secure_sum`.
@@ -8,33 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flwr.app import ConfigRecord, RecordDict
+from flwr.app import RecordDict
 from pydantic import ValidationError
 
 from blindfit.errors import UpdateError
+from blindfit.federation_messages import message_of, record_of
 from blindfit.roster import MAX_MEMBERS, Member, Roster
 from blindfit.secagg.round_id import KEY_BYTES
 from blindfit.secagg.statements import MAX_SIGNATURE_BYTES, Advertisement
 
-_ROSTER, _KEYS, _ENVELOPES, _SURVIVORS = "roster", "keys", "envelopes", "survivors"
+_ADVERTISED, _ENVELOPES, _SURVIVORS = "advertised", "envelopes", "survivors"
 _SIGNATURES, _SELF_SEEDS, _KEY_SEEDS = "signatures", "self-seeds", "key-seeds"
 _FIXED = 3 * KEY_BYTES + 8  # two keys, a commitment, the last revealed round
 
 
 def write_roster(content: RecordDict, roster: Roster) -> RecordDict:
     """Adds who takes part; returns ``content``."""
-    content[_ROSTER] = ConfigRecord(
-        {
-            "names": [member.name for member in roster.members],
-            "keys": [member.key for member in roster.members],
-        }
-    )
+    record = record_of(content)
+    record["names"] = [member.name for member in roster.members]
+    record["keys"] = [member.key for member in roster.members]
     return content
 
 
 def read_roster(content: RecordDict) -> Roster:
     """Who takes part, as the coordinator says."""
-    record = content.config_records.get(_ROSTER) or ConfigRecord()
+    record = record_of(content)
     names, keys = record.get("names"), record.get("keys")
     if not (isinstance(names, list) and isinstance(keys, list) and len(names) == len(keys)):
         raise UpdateError("the coordinator does not say who takes part")
@@ -50,13 +48,17 @@ def write_advertisements(
 ) -> RecordDict:
     """Adds keys; returns ``content``. A participant's own reply has the index 0."""
     return _write_table(
-        content, _KEYS, {index: _advertisement_bytes(a) for index, a in advertisements.items()}
+        content,
+        _ADVERTISED,
+        {index: _advertisement_bytes(a) for index, a in advertisements.items()},
     )
 
 
 def read_advertisements(content: RecordDict) -> dict[int, Advertisement]:
     """Keys by participant."""
-    return {index: _advertisement(data) for index, data in _read_table(content, _KEYS).items()}
+    return {
+        index: _advertisement(data) for index, data in _read_table(content, _ADVERTISED).items()
+    }
 
 
 def write_envelopes(content: RecordDict, envelopes: Mapping[int, bytes]) -> RecordDict:
@@ -71,14 +73,13 @@ def read_envelopes(content: RecordDict) -> dict[int, bytes]:
 
 def write_survivors(content: RecordDict, survivors: frozenset[int]) -> RecordDict:
     """Adds whose inputs are added up; returns ``content``."""
-    content[_SURVIVORS] = ConfigRecord({"indices": sorted(survivors)})
+    record_of(content)[_SURVIVORS] = sorted(survivors)
     return content
 
 
 def read_survivors(content: RecordDict) -> frozenset[int]:
     """Whose inputs are added up."""
-    indices = (content.config_records.get(_SURVIVORS) or {}).get("indices")
-    return frozenset(_indices(indices))
+    return frozenset(_indices(record_of(content).get(_SURVIVORS)))
 
 
 def write_signatures(content: RecordDict, signatures: Mapping[int, bytes]) -> RecordDict:
@@ -93,7 +94,7 @@ def read_signatures(content: RecordDict) -> dict[int, bytes]:
 
 def write_revealed(self_seeds: Mapping[int, bytes], key_seeds: Mapping[int, bytes]) -> RecordDict:
     """A participant's shares of survivors' self masks, and of the others' mask keys."""
-    content = _write_table(RecordDict(), _SELF_SEEDS, self_seeds)
+    content = _write_table(message_of(), _SELF_SEEDS, self_seeds)
     return _write_table(content, _KEY_SEEDS, key_seeds)
 
 
@@ -111,15 +112,14 @@ def read_only(table: Mapping[int, object]) -> object:
 
 def _write_table(content: RecordDict, name: str, table: Mapping[int, bytes]) -> RecordDict:
     indices = sorted(table)
-    content[name] = ConfigRecord(
-        {"indices": indices, "values": [table[index] for index in indices]}
-    )
+    record = record_of(content)
+    record[f"{name}-of"], record[name] = indices, [table[index] for index in indices]
     return content
 
 
 def _read_table(content: RecordDict, name: str) -> dict[int, bytes]:
-    record = content.config_records.get(name) or ConfigRecord()
-    indices, values = _indices(record.get("indices")), record.get("values")
+    record = record_of(content)
+    indices, values = _indices(record.get(f"{name}-of")), record.get(name)
     if not (isinstance(values, list) and len(values) == len(indices)):
         raise UpdateError(f"the table of {name} is not one")
     if not all(isinstance(value, bytes) for value in values):

@@ -25,7 +25,8 @@ class Advertisement:
 
     ``cipher_key`` (X25519, 32 bytes) encrypts shares to it, ``mask_key`` (X25519) masks with it,
     ``commitment`` is SHA-256 of the seed of its self mask. ``revealed`` is the last round of the
-    run of which it revealed shares (0 for none): of those between that one and this it never will.
+    run of which it has revealed shares or still may (0 for none): of those between that one and
+    this it never will.
     """
 
     cipher_key: bytes

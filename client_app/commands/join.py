@@ -145,11 +145,10 @@ def _participation(
     if out_of_bounds not in ("error", "clip"):
         raise InputError("--out-of-bounds is error or clip")
     folder = resolve_home(home)
-    credentials = None
     if server is None or ca is None:
         identity = load_identity(folder)
         server, ca = server or identity.federation, ca or identity_folder(folder) / "ca.pem"
-        credentials = credentials_path(folder)
+    credentials = credentials_path(folder)
     if server is None:
         raise NotEnrolledError(
             "the enrolled server does not say where its trainings are",
@@ -164,7 +163,7 @@ def _participation(
         server=server,
         ca=ca,
         key=key or participant_key_path(folder),
-        credentials=credentials,
+        credentials=credentials if credentials.exists() else None,
         dataset=dataset,
     )
 
@@ -175,11 +174,8 @@ def _progress(event: dict[str, Any]) -> None:
         say(f"{event['rows']} rows are as the study says")
         if event["warning"]:
             say(f"warning: {event['warning']}")
-    elif name == "confined" and not event["files"]:
-        say(
-            "warning: this kernel has no Landlock, so the process that trains is not confined to "
-            "its own files"
-        )
+    elif name == "confined" and not event["complete"]:
+        say(event["words"])
     elif name == "waiting":
         say(f"waiting for the server at {event['server']} ...")
     elif name == "connected":

@@ -10,9 +10,11 @@ import typer
 
 from blindfit.console import HomeOption, JsonOption, emit, print_table
 from server_app.commands.quota import quota
+from server_app.commands.revocation_list import crl
 
 app = typer.Typer(no_args_is_help=True, help="Clients and participants of this server.")
 app.command()(quota)
+app.command()(crl)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tenant's name.")]
 

@@ -22,9 +22,10 @@ from fixtures_federation import (
 
 from blindfit.errors import AccessError, UnavailableError
 from blindfit.flower_process import free_port
+from blindfit.roster import make_roster
 from blindfit.study import load_study
 from client_app.node import Participation, take_part
-from client_app.probe import is_up
+from keys.participant import ensure_participant_key, participant_key_path
 from server_app.run_folder import RunFolder
 from server_app.superlink import SuperLink, Tls
 
@@ -52,8 +53,11 @@ def tls_server(federation_tls: Tls) -> Iterator[str]:  # noqa: F811
     listener.close()
 
 
-def test_the_right_server_is_recognised(tls_server: str, federation_tls: Tls) -> None:  # noqa: F811
-    assert is_up(tls_server, federation_tls.ca)
+def participation(folder: Path, study: Path, data: Path, server: str, ca: Path) -> Participation:
+    home = folder / "home"
+    ensure_participant_key(home)
+    key = participant_key_path(home)
+    return Participation(home, study, data, "error", server, ca, key)
 
 
 def test_a_server_of_another_authority_ends_the_join_at_once(
@@ -62,10 +66,10 @@ def test_a_server_of_another_authority_ends_the_join_at_once(
     other = Tls(tmp_path / "ca.pem", tmp_path / "server.pem", tmp_path / "server.key")
     make_tls(other)
     study, data = digits_study(tmp_path, rounds=1, needed=1), digits_parts(tmp_path, 1)[0]
-    participation = Participation(study, data, "error", tls_server, other.ca, tmp_path / "key")
+    here = participation(tmp_path, study, data, tls_server, other.ca)
     started = time.monotonic()
     with pytest.raises(AccessError, match=r"is not the one that .*ca\.pem vouches for"):
-        take_part(participation, lambda event: None)
+        take_part(here, lambda event: None)
     assert time.monotonic() - started < 5
 
 
@@ -74,9 +78,9 @@ def test_no_server_ends_the_join_after_its_bound(tmp_path: Path, federation_tls:
     data = digits_parts(tmp_path, 1)[0]
     address = f"127.0.0.1:{free_port()}"
     told: list[str] = []
-    participation = Participation(study, data, "error", address, federation_tls.ca, tmp_path / "k")
+    here = participation(tmp_path, study, data, address, federation_tls.ca)
     with pytest.raises(UnavailableError, match=f"no server at {address} within 1.5 s"):
-        take_part(participation, lambda event: told.append(event["event"]))
+        take_part(here, lambda event: told.append(event["event"]))
     assert told == ["checked", "waiting"]
 
 
@@ -91,7 +95,7 @@ def test_an_unknown_key_is_refused_and_sigterm_leaves_no_process(
     address = f"127.0.0.1:{free_port()}"
     participants = Participants(tmp_path, federation_tls, address)
     keys = participants.public_keys(["anna", "berta"])
-    run = RunFolder.create(tmp_path / "run", load_study(study), {})
+    run = RunFolder.create(tmp_path / "run", load_study(study), make_roster(keys))
     try:
         with SuperLink(run, address, federation_tls) as link:
             with link.control() as control:

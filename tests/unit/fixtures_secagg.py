@@ -44,7 +44,7 @@ class Session:
         self.participants = [
             SecureRound(self.round_id, self.group, i, key) for i, key in enumerate(self.keys)
         ]
-        self.sum = SecureSum(self.round_id, self.group, self.length)
+        self.sum = SecureSum(self.round_id, self.group)
         self.inputs = [
             np.random.default_rng(i).integers(0, 1 << 40, self.length).astype(np.uint64)
             for i in range(self.group.size)

@@ -187,9 +187,9 @@ def main() -> None:
     result: dict[str, Any] = {"before": attempt_all()}
     if TASK["confine"]:
         confine([*python_paths(), DATA], [WORK], [TASK["open"]])
-    result |= {"after": attempt_all(), "core": resource.getrlimit(resource.RLIMIT_CORE)}
-    importlib.import_module("flwr.clientapp")
-    json.dump(result | {"score": train()}, sys.stdout)
+        importlib.import_module("flwr.clientapp")
+        result |= {"score": train(), "core": resource.getrlimit(resource.RLIMIT_CORE)}
+    json.dump(result | {"after": attempt_all()}, sys.stdout)
 
 
 main()

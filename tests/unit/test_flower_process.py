@@ -72,7 +72,8 @@ from blindfit.flower_process import FlowerProcess, sigterm_as_interrupt
 
 folder, mark = Path(sys.argv[1]), sys.argv[2]
 command = [sys.executable, str(folder / "tree.py"), *sys.argv[3:]]
-with sigterm_as_interrupt(), FlowerProcess(command, folder, folder / "log", environment={"TEST_MARK": mark}):
+marked = {"TEST_MARK": mark}
+with sigterm_as_interrupt(), FlowerProcess(command, folder, folder / "log", environment=marked):
     if "--fork" in sys.argv and os.fork() == 0:
         time.sleep(60)
     while not (folder / "ready").exists():
@@ -99,6 +100,14 @@ def wait_until_none(mark: str, seconds: float = BOUND) -> None:
     while left := marked(mark):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
+
+
+def wait_until_all(mark: str) -> None:
+    """The program, its child, the grandchild and its child, and the supervisor."""
+    deadline = time.monotonic() + BOUND
+    while len(found := marked(mark)) != 5:  # the one between may still be there
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -132,7 +141,7 @@ def start_owner(folder: Path, mark: str, *arguments: str) -> subprocess.Popen[st
     )
     assert owner.stdout is not None
     assert owner.stdout.readline() == "ready\n"
-    assert len(marked(mark)) == 5, "the program, its child, grandchild and its, the supervisor"
+    wait_until_all(mark)
     return owner
 
 
@@ -217,9 +226,10 @@ def test_a_program_that_ends_takes_its_descendants_along(tmp_path: Path, mark: s
 def test_the_death_of_the_supervisor_ends_the_program_and_stop_the_rest(tmp_path: Path, mark: str):
     process = start(tmp_path, mark)
     wait_for(tmp_path / "ready")
+    wait_until_all(mark)
     os.kill(process._supervised._supervisor.pid, signal.SIGKILL)
     deadline = time.monotonic() + BOUND
-    while process.alive:
+    while process.alive or len(marked(mark)) > 3:  # what the program started is left so far
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert process.returncode == -signal.SIGKILL
@@ -323,4 +333,4 @@ def test_supervision_costs_little(tmp_path: Path, mark: str):
         process.stop()
         kilobytes = int(status.partition("VmRSS:")[2].split()[0])
         assert kilobytes < 20_000
-    assert min(seconds) < 0.25, seconds
+    assert min(seconds) < 0.5, seconds  # 0.02 on a machine that does nothing else

@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fixtures_secagg import Session, make_group
 
 from blindfit.errors import ProtocolError
+from blindfit.secagg.group import Group
 from blindfit.secagg.statements import Advertisement
+from blindfit.secagg.topology import Topology
 
 SIZE, THRESHOLD = 5, 3
 
@@ -185,8 +187,32 @@ def test_a_second_input_under_the_same_masks_is_refused(session):
            lambda: session.participants[0].mask(envelopes, session.inputs[0]))  # fmt: skip
 
 
-def test_nothing_is_revealed_before_survivors_are_confirmed(session):
-    session.until("confirm")
+def test_without_confirmations_nothing_but_self_masks_is_revealed():
+    """A coordinator that hides a dropout gets that one's self mask, and never its mask key."""
+    session = Session(*make_group(SIZE, THRESHOLD), gone={"mask": {4}}).until("confirm")
+    revealed = session.participants[0].reveal({})
+    assert set(revealed.self_seeds) == set(range(SIZE))
+    assert revealed.key_seeds == {}
+    refuse(session, "round was over", lambda: session.participants[0].confirm(frozenset({0, 1, 2})))
+
+
+def test_who_revealed_without_confirming_leaves_too_few_to_reveal_the_other_secret():
+    """Of five, three must confirm a dropout; three that were told of none revealed its self mask."""
+    session = Session(*make_group(SIZE, THRESHOLD)).until("confirm")
+    told_nothing, told = (0, 1, 2), (3, 4)
+    for index in told_nothing:
+        assert 4 in session.participants[index].reveal({}).self_seeds
+    fewer = frozenset({0, 1, 2, 3})
+    signatures = {3: session.participants[3].confirm(fewer)}
+    assert len(told) < THRESHOLD
+    with pytest.raises(ProtocolError, match="1 of this one's neighbours confirmed"):
+        session.participants[3].reveal(signatures)
+
+
+def test_in_a_sparse_graph_survivors_are_always_confirmed():
+    group, keys = make_group(4, 3)
+    sparse = Group(group.roster, Topology((2, 0, 3, 1), 2, 2), 3)
+    session = Session(sparse, keys).until("confirm")
     refuse(session, "asked to reveal when it was time to confirm",
            lambda: session.participants[0].reveal({}))  # fmt: skip
 

@@ -1,9 +1,9 @@
 """What the coordinator receives from one participant cannot be told from uniform words.
 
 A thousand rounds with the same input; every statistic below has a known distribution if the words
-are uniform and independent. Each raises a false alarm in one of a hundred million runs, and all that
-a run of this file takes of fresh words (43, six times) in one of 380,000. How sharp they are is
-tested with masks that have a fault.
+are uniform and independent. Each raises a false alarm in one of a hundred million runs, and all
+that a run of this file takes of fresh words (43, six times) in one of 380,000. How sharp they are
+is tested with masks that have a fault.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def columns(home):
         }
 
 
-@pytest.mark.parametrize("version", [0, 3, 99])
+@pytest.mark.parametrize("version", [0, 4, 99])
 def test_a_database_of_an_unknown_version_is_left_alone(home, version):
     path = Layout(home).database
     with sqlite3.connect(path) as connection:

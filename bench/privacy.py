@@ -1,0 +1,78 @@
+"""Privacy: what secure aggregation costs, and that it changes nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.entries import Entry
+from bench.images import load_mnist
+from bench.secagg import PARTICIPANTS, measure_accuracy, measure_bytes
+from bench.secagg_error import measure_error
+from bench.secagg_scaling import SAMPLE, Cost, measure_scaling
+from blindfit.console import say
+
+
+def measure_privacy(work: Path, data: Path | None) -> list[Entry]:
+    """Everything that was promised about privacy in numbers."""
+    return [
+        *_scaling(),
+        _error(work / "error"),
+        _bytes(work / "bytes"),
+        _accuracy(work / "accuracy", data),
+        # Here: the time of a round in a real deployment, secure against readable.
+        # Here: differential privacy, accuracy against epsilon.
+    ]
+
+
+def _scaling() -> list[Entry]:
+    """Promised: no faster than log n, which is 1.5 times from 100 to 1,000."""
+    few, many = measure_scaling()
+    _tell(few)
+    _tell(many)
+    baseline = f"{few.participants} participants"
+    return [
+        Entry("secagg.scaling", many.seconds, "s of CPU time", baseline, few.seconds, SAMPLE),
+        Entry("secagg.scaling.bytes", many.bytes, "bytes", baseline, few.bytes, SAMPLE),
+    ]
+
+
+def _tell(cost: Cost) -> None:
+    say(
+        f"  {cost.participants:,} participants, {cost.degree} neighbours each: "
+        f"{1000 * cost.seconds:.0f} ms, {cost.bytes / 1000:.0f} kB; and for the list of "
+        f"participants {1000 * cost.roster_seconds:.0f} ms, {cost.roster_bytes / 1000:.0f} kB"
+    )
+
+
+def _error(work: Path) -> Entry:
+    """Promised: within the bound that `Averaging.error` states."""
+    errors = measure_error(work)
+    for name, error in errors.items():
+        say(f"  {name}: {error:.3g} of the bound")
+    worst = max(errors.values())
+    return Entry("secagg.error", worst, "of the bound", "stated bound", 1.0, len(errors))
+
+
+def _bytes(work: Path) -> Entry:
+    """Promised: at most twice those of readable updates."""
+    sent = measure_bytes(work)
+    return Entry(
+        "secagg.bytes", sent.secure, "bytes", "readable updates", sent.readable, PARTICIPANTS
+    )
+
+
+def _accuracy(work: Path, data: Path | None) -> Entry:
+    """Promised: the same within 0.001."""
+    images = load_mnist(data)
+    found = measure_accuracy(work, images)
+    return Entry(
+        "secagg.accuracy",
+        found.secure,
+        "share",
+        "readable updates",
+        found.readable,
+        len(images.y_test),
+    )
+
+
+__all__ = ["measure_privacy"]
