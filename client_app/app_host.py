@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+DEFAULT_DATASET = "default"
 _LOOPBACK = "127.0.0.1"
 
 
@@ -91,15 +92,19 @@ def _load(task: HostTask, tell: Any) -> Any:
 
     from blindfit.dataset import load
     from blindfit.study import load_study
+    from client_app.budget import Budget
     from client_app.federation import make_client_app
     from client_app.participant import Participant
     from client_app.run_memory import RunMemory
+    from client_app.study_budget import StudyBudget
 
     study = load_study(Path(task.study))
     data = load(study, Path(task.data), cast(Any, task.out_of_bounds))
     key = cast(ec.EllipticCurvePrivateKey, load_ssh_private_key(task.identity.encode(), None))
     memory = RunMemory(Path(task.memory))
-    participant = Participant(study, data, key, memory, None, tell)
+    dataset = None if task.dataset == DEFAULT_DATASET else task.dataset
+    ledger = StudyBudget(Budget.open(Path(task.budget).parent, dataset))
+    participant = Participant(study, data, key, memory, ledger, tell)
     return study, make_client_app(participant, tell)
 
 

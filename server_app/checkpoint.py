@@ -12,6 +12,9 @@ import numpy as np
 from blindfit.errors import TrainingError
 from blindfit.estimators import Parameters
 from blindfit.files import write_atomic
+from server_app.learning import Progress
+
+_STATE = "state-"
 
 
 @dataclass
@@ -30,13 +33,12 @@ class RoundRecord:
 
 @dataclass
 class Checkpoint:
-    """The model after the last finished round, what the learner keeps, and the best model.
+    """Where the learner is after the last finished round, and the best model.
 
     ``best`` is the model of the round ``best_round`` (0: none is scored yet).
     """
 
-    parameters: Parameters
-    state: Parameters = field(default_factory=list)
+    progress: Progress
     best: Parameters = field(default_factory=list)
     best_round: int = 0
     records: list[RoundRecord] = field(default_factory=list)
@@ -48,11 +50,14 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "best_round": checkpoint.best_round,
         "records": [asdict(record) for record in checkpoint.records],
     }
+    progress = checkpoint.progress
+    lists = {"parameters": progress.parameters, "model": progress.model, "best": checkpoint.best}
     arrays = {
         f"{name}-{number}": array
-        for name in ("parameters", "state", "best")
-        for number, array in enumerate(getattr(checkpoint, name))
+        for name, several in lists.items()
+        for number, array in enumerate(several)
     }
+    arrays |= {f"{_STATE}{name}": array for name, array in progress.state.items()}
     text = np.frombuffer(json.dumps(document).encode(), np.uint8)
     file = io.BytesIO()
     np.savez(file, document=text, **arrays)
@@ -64,9 +69,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         with np.load(path, allow_pickle=False) as file:
             document = json.loads(file["document"].tobytes())
-            lists = {name: _arrays(file, name) for name in ("parameters", "state", "best")}
+            parameters, model, best = (
+                _arrays(file, name) for name in ("parameters", "model", "best")
+            )
+            names = [name for name in file.files if name.startswith(_STATE)]
+            state = {name.removeprefix(_STATE): file[name] for name in names}
         records = [RoundRecord(**line) for line in document["records"]]
-        return Checkpoint(**lists, best_round=document["best_round"], records=records)
+        progress = Progress(parameters, model, state)
+        return Checkpoint(progress, best, document["best_round"], records)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise TrainingError(
             f"{path} is damaged: {error}", hint="train anew, without --resume"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from flwr.serverapp import Grid
 
 from blindfit.errors import TrainingError
-from blindfit.estimators import initial_parameters
 from blindfit.federation_messages import Purpose, write_end
 from blindfit.metrics import Metrics
 from blindfit.secagg.group import Group
@@ -17,7 +17,7 @@ from blindfit.secagg.round_id import RoundId
 from server_app.checkpoint import Checkpoint, RoundRecord
 from server_app.early_stop import is_better, should_stop
 from server_app.exchange import LATECOMER_SECONDS, Ask, ask, wait_for_participants
-from server_app.learning import Learned, make_learner
+from server_app.learning import Progress, make_learner
 from server_app.run_folder import RunFolder, score_round
 from server_app.secure_sums import SecureSums
 from server_app.sums import Question, Summed, TooFewError, readable_sum
@@ -63,9 +63,8 @@ class _Training:
         privacy = self._study.privacy
         self._group = Group.of(self._study, self._roster) if privacy.secure_aggregation else None
         self._secure = None if self._group is None else self._secure_sums(self._group)
-        kept = run.checkpoint()
-        self._at = kept or Checkpoint(initial_parameters(self._study))
-        self._learner = make_learner(self._study, len(self._roster), self._at.state)
+        self._learner = make_learner(self._study, len(self._roster))
+        self._at = run.checkpoint() or Checkpoint(self._learner.begin())
         self._failures = 0
 
     def _secure_sums(self, group: Group) -> SecureSums:
@@ -91,7 +90,9 @@ class _Training:
                 return
             self._round(self._wait(first=first))
             first = False
-        self._evaluate()
+        # Under differential privacy an evaluation would tell something that nobody paid for.
+        if self._study.privacy.guarantee is None:
+            self._evaluate()
         if federation.early_stop is not None and self._at.best_round:
             self._take_best()
 
@@ -118,32 +119,35 @@ class _Training:
         number = self._number
         self._run.tell("round_started", round=number, participants=self._named(nodes))
         try:
-            summed, learned = self._ask("fit", nodes, timeout)
+            summed, progress, metrics = self._ask("fit", nodes, timeout)
         except TrainingError as error:
             self._fail(error)
             return
         self._failures = 0
-        self._score(learned.metrics)
-        self._at.parameters, self._at.state = learned.parameters, self._learner.state()
-        self._record(number, summed, learned.metrics.rows, time.monotonic() - started)
+        self._score(metrics)
+        self._at.progress = progress
+        self._record(number, summed, metrics.rows, time.monotonic() - started)
 
     @property
     def _number(self) -> int:
         """The round of training that goes on: it counts models, not what participants are asked."""
         return len(self._at.records) + 1
 
-    def _ask(self, purpose: Purpose, nodes: list[int], timeout: float) -> tuple[Summed, Learned]:
-        """A sum, and what it says."""
+    def _ask(
+        self, purpose: Purpose, nodes: list[int], timeout: float
+    ) -> tuple[Summed, Progress, Metrics]:
+        """A sum, where it leads to, and how good the model was before."""
         round_id = self._begin(nodes, timeout)
         length = self._learner.length(purpose)
-        question = Question(round_id, purpose, self._at.parameters, length, timeout)
+        before = self._at.progress
+        question = Question(round_id, purpose, before.parameters, length, timeout)
         if self._secure is None:
             summed = readable_sum(self._grid, question, nodes, self._needed)
         else:
             online = self._indices(nodes)
             summed = self._secure.sum(question, online, last=purpose == "evaluate")
-        before = self._at.parameters
-        return summed, self._learner.learn(purpose, before, summed.words, len(summed.nodes))
+        learned = self._learner.learn(purpose, before, summed.words, len(summed.nodes))
+        return summed, *learned
 
     def _begin(self, nodes: list[int], timeout: float) -> RoundId:
         if self._secure is None:
@@ -186,12 +190,12 @@ class _Training:
         timeout = min(FINAL_SECONDS, self._study.federation.round_timeout)
         nodes = [node for node in self._grid.get_node_ids() if node in self._names]
         try:
-            _, learned = self._ask("evaluate", nodes, timeout)
+            _, _, metrics = self._ask("evaluate", nodes, timeout)
         except TrainingError as error:
             reason = f"the last model could not be measured: {error}"
             self._run.tell("round_failed", round=self._number, reason=reason)
             return
-        self._score(learned.metrics)
+        self._score(metrics)
         self._keep()
 
     def _score(self, metrics: Metrics) -> None:
@@ -201,19 +205,19 @@ class _Training:
         record = self._at.records[-1]
         score_round(record, self._study, metrics)
         if is_better(self._at.records, self._at.best_round, self._study.federation.early_stop):
-            self._at.best, self._at.best_round = self._at.parameters, record.round
+            self._at.best, self._at.best_round = self._at.progress.model, record.round
         self._run.tell("round_finished", **vars(record))
 
     def _take_best(self) -> None:
         """With early stopping, the model is that of the best round."""
-        self._at.parameters = self._at.best
+        self._at.progress = replace(self._at.progress, model=self._at.best)
         self._run.tell("kept", round=self._at.best_round)
         self._keep()
 
     def _keep(self) -> None:
         # The checkpoint first: the model can be made from it again, not the other way round.
         self._run.keep_checkpoint(self._at)
-        self._run.keep_model(self._study, self._at.parameters)
+        self._run.keep_model(self._study, self._at.progress.model)
 
     def _refused(self, refused: Mapping[int, str]) -> dict[str, str]:
         return {self._names[node]: why for node, why in sorted(refused.items())}

@@ -53,7 +53,9 @@ class RunFolder:
         checkpoint = self.checkpoint()
         if checkpoint is None or len(checkpoint.records) < self.study().federation.rounds:
             return False
-        return checkpoint.records[-1].loss is not None
+        return self.study().privacy.guarantee is not None or (
+            checkpoint.records[-1].loss is not None
+        )
 
     def run_id(self) -> str:
         """What tells this run from others of the study."""

@@ -26,6 +26,7 @@ from server_app.checkpoint import Checkpoint, RoundRecord, read_checkpoint, writ
 from server_app.commands.train import _warn_if_open
 from server_app.control import build_app
 from server_app.early_stop import is_better, should_stop
+from server_app.learning import Progress
 from server_app.local import train_locally
 from server_app.participants import training_roster
 from server_app.pinning import pin_participants
@@ -95,13 +96,20 @@ def test_a_rounds_number_is_used_once_whoever_asks(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     record = RoundRecord(3, ["anna"], {"berta": "gone"}, 10, 1.5, loss=0.5)
-    kept = Checkpoint([np.ones((2, 3)), np.zeros(2)], [np.full(2, 7.0)], [np.eye(2)], 3, [record])
+    progress = Progress(
+        [np.ones((2, 3)), np.zeros(2)], [np.full((2, 3), 2.0)], {"speed": np.full(2, 7.0)}
+    )
+    kept = Checkpoint(progress, [np.eye(2)], 3, [record])
     write_checkpoint(tmp_path / "checkpoint.npz", kept)
     read = read_checkpoint(tmp_path / "checkpoint.npz")
     assert (read.best_round, read.records) == (3, [record])
-    for name in ("parameters", "state", "best"):
-        pairs = zip(getattr(read, name), getattr(kept, name), strict=True)
-        assert all(np.array_equal(one, other) for one, other in pairs)
+    for one, other in (
+        *zip(read.progress.parameters, progress.parameters, strict=True),
+        *zip(read.progress.model, progress.model, strict=True),
+        *zip(read.best, kept.best, strict=True),
+        (read.progress.state["speed"], progress.state["speed"]),
+    ):
+        assert np.array_equal(one, other)
     (tmp_path / "checkpoint.npz").write_bytes(b"PK nonsense")
     with pytest.raises(TrainingError, match="damaged"):
         read_checkpoint(tmp_path / "checkpoint.npz")
