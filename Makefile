@@ -43,7 +43,8 @@ check: $(STAMP) ## Lint, types, import rules, stubs, unit tests
 	$(BIN)/python scripts/check_readme.py
 	$(BIN)/pytest -q -m "not slow"
 
-test: check ## check, and the tests with real FHE, Flower and daemons
+test: check ## check, and the tests with real FHE, Flower, nginx and daemons
+	sh scripts/install_nginx.sh
 	$(BIN)/pytest -q -m slow
 
 bench: $(STAMP) ## Measure; ONLY=serve runs a part, DATA=mnist.npz names the data

@@ -14,8 +14,9 @@ from typing import Self
 import httpx
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.cli.build import build_fab_from_disk
+from flwr.common.constant import Status
 from flwr.common.serde import fab_to_proto
-from flwr.proto.control_pb2 import RegisterNodeRequest, StartRunRequest
+from flwr.proto.control_pb2 import ListRunsRequest, RegisterNodeRequest, StartRunRequest
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
@@ -63,3 +64,11 @@ class Control:
         except httpx.HTTPError as error:
             raise TrainingError(f"the SuperLink does not start the run: {error}") from error
         return int(reply.run_id)
+
+    def has_ended(self, run_id: int) -> bool:
+        """Whether the run's ServerApp is no more, for whatever reason; False if nobody answers."""
+        try:
+            reply = self._client.ListRuns(ListRunsRequest(run_id=run_id))
+        except httpx.HTTPError:
+            return False
+        return any(run.status.status == Status.FINISHED for run in reply.run_dict.values())

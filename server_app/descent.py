@@ -26,6 +26,7 @@ from blindfit.linear_loss import linear_loss
 from blindfit.schema import CategoryFeature, Feature, feature_width
 from blindfit.standard_units import to_model_units
 from blindfit.study import Study
+from blindfit.sum_layout import flatten
 from server_app.penalty import penalty_of
 
 Floats = NDArray[np.float64]
@@ -109,8 +110,10 @@ class Descent:
             raise TrainingError("this study has no [privacy.records]: it is not trained by descent")
         step = guarantee.learning_rate / _curvature(study, estimator)
         penalty = penalty_of(study, estimator, rows)
+        # No mean of clipped gradients is longer than the clip; one that is has a noisy row count.
+        scale = 1 / max(rows, float(np.linalg.norm(flatten(gradient))) / guarantee.clip)
         moved = [
-            now - step * (total / rows + pull) + guarantee.momentum * last
+            now - step * (total * scale + pull) + guarantee.momentum * last
             for now, last, total, pull in zip(
                 self.parameters,
                 self.velocity,

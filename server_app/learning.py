@@ -20,7 +20,6 @@ from blindfit.study import Study
 from blindfit.sum_layout import Floats, read_noisy_sum, read_noisy_updates
 from server_app.descent import Descent
 
-
 _TELLING = 10_000
 
 

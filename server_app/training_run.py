@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from blindfit.events import Event, EventReader
 from blindfit.roster import Roster
 from blindfit.secagg.group import Group
 from blindfit.study import Study
+from server_app.control import Control
 from server_app.run_folder import RunFolder
 from server_app.superlink import SuperLink, Tls
 
 Report = Callable[[Event], None]
 _POLL_SECONDS = 0.2
+_LOOK_SECONDS = 5.0  # between looks whether Flower's processes are still there
 _SLACK_SECONDS = 180.0  # beyond the study's own bounds, before silence counts as a failure
 
 
@@ -59,14 +62,13 @@ def train_federated(run: RunFolder, address: str, tls: Tls, report: Report) -> N
     study, roster = run.study(), run.roster()
     report({"event": "starting", "folder": str(run.path), "address": address})
     events = EventReader(run.events, from_now=True)
-    with SuperLink(run, address, tls) as link:
-        with link.control() as control:
-            nodes = {control.register(m.name, m.key): m.name for m in roster.members}
-            run.name_participants(nodes)
-            control.start_run()
+    with SuperLink(run, address, tls) as link, link.control() as control:
+        nodes = {control.register(m.name, m.key): m.name for m in roster.members}
+        run.name_participants(nodes)
+        run_id = control.start_run()
         names = [member.name for member in roster.members]
         report({"event": "listening", "address": address, "participants": names})
-        _follow(run, events, link, study, report)
+        _follow(run, events, partial(_require_alive, link, control, run_id), study, report)
 
 
 def training_record(study: Study, run: RunFolder) -> dict[str, Any]:
@@ -96,11 +98,16 @@ def _new_path(home: Path, study: Study) -> Path:
 
 
 def _follow(
-    run: RunFolder, events: EventReader, link: SuperLink, study: Study, report: Report
+    run: RunFolder,
+    events: EventReader,
+    require_alive: Callable[[], None],
+    study: Study,
+    report: Report,
 ) -> None:
     federation = study.federation
     patience = max(federation.join_timeout, federation.round_timeout) + _SLACK_SECONDS
-    heard = time.monotonic()
+    heard = looked = time.monotonic()
+    ended: TrainingError | None = None
     while True:
         for event in events.read():
             heard = time.monotonic()
@@ -109,14 +116,30 @@ def _follow(
                 return
             if event["event"] == "failed":
                 raise TrainingError(event["reason"], hint=event["hint"])
-        if not link.alive:
-            raise TrainingError(
-                f"Flower's SuperLink ended:\n{link.log_tail()}",
-                hint="go on with `blindfit-server train --resume`",
-            )
+        if ended is not None:
+            raise ended  # and its last event had time to come
+        if time.monotonic() - looked > _LOOK_SECONDS:
+            looked, ended = time.monotonic(), _failure(require_alive)
         if time.monotonic() - heard > patience:
             raise TrainingError(
                 f"nothing was heard from the training for {patience:g} s",
                 hint=f"see {run.path / 'superlink.log'}",
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _failure(check: Callable[[], None]) -> TrainingError | None:
+    try:
+        check()
+    except TrainingError as error:
+        return error
+    return None
+
+
+def _require_alive(link: SuperLink, control: Control, run_id: int) -> None:
+    """Raises `TrainingError` if Flower's SuperLink, or the ServerApp in it, is no more."""
+    hint = "go on with `blindfit-server train --resume`"
+    if not link.alive:
+        raise TrainingError(f"Flower's SuperLink ended:\n{link.log_tail()}", hint=hint)
+    if control.has_ended(run_id):
+        raise TrainingError(f"the coordinator's Flower app ended:\n{link.log_tail()}", hint=hint)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures_privacy import private_rows, private_study
+from fixtures_privacy import WIDTH, private_rows, private_study
 
 from blindfit.errors import TrainingError
 from blindfit.estimators import (
@@ -228,6 +228,14 @@ def test_row_counts_are_averaged_and_never_below_one() -> None:
     np.testing.assert_array_equal(counts[0].parameters[0], counts[1].parameters[0])
 
 
+def test_no_mean_gradient_is_longer_than_the_clip() -> None:
+    study = private_study("Ridge", {"alpha": 1e-9}, clip=0.5, learning_rate=1.0, momentum=0.0)
+    huge = [np.full(shape, 1e3) for shape in parameter_shapes(study)]
+    state = after(study, Descent.begin(study), huge, 1.0)
+    moved = np.concatenate([array.ravel() for array in state.parameters])
+    assert np.linalg.norm(moved) == pytest.approx(0.5 / (1 + WIDTH / 3))
+
+
 def test_without_an_intercept_its_noise_is_dropped() -> None:
     study = private_study("LogisticRegression", {"fit_intercept": False})
     ones = [np.ones(shape) for shape in parameter_shapes(study)]
@@ -263,10 +271,11 @@ def test_another_checkpoint_is_refused(wrong: str) -> None:
 
 
 def test_a_descent_that_diverges_is_ended() -> None:
-    study = private_study("Ridge", learning_rate=1e5)
-    gradient = [np.full(shape, 1e12) for shape in parameter_shapes(study)]
+    study = private_study("Ridge", {"alpha": 1e6}, learning_rate=1e5)
+    gradient = [np.ones(shape) for shape in parameter_shapes(study)]
+    first = after(study, Descent.begin(study), gradient, 1.0)
     with pytest.raises(TrainingError, match="left all bounds") as caught:
-        after(study, Descent.begin(study), gradient, 1.0)
+        after(study, first, gradient, 1.0)
     assert "learning_rate" in caught.value.hint
 
 

@@ -35,7 +35,7 @@ from client_app.training import fit_local
 from server_app.in_process import InProcessGrid, conduct_in_process
 from server_app.run_folder import RunFolder
 
-DEALS = 4
+DEALS = 6
 ROUNDS, GUESSES = 40, 2_000
 FALSE_ALARM = 1e-8
 
@@ -69,7 +69,7 @@ def test_rows_are_recovered_from_readable_updates(tmp_path: Path, iterations: in
         alike.append(likeness(recovered, X[rows]))
         found.append(recognized(recovered, rows))
     assert np.mean(alike) > 0.92
-    assert np.mean(np.array(alike) > 0.9) > 0.8
+    assert np.mean(np.array(alike) > 0.9) > 0.75
     # Digits are like each other; but of 1,797 images the true one is the most alike.
     assert np.mean(found) > 0.9
 

@@ -197,7 +197,7 @@ def test_without_confirmations_nothing_but_self_masks_is_revealed():
 
 
 def test_who_revealed_without_confirming_leaves_too_few_to_reveal_the_other_secret():
-    """Of five, three must confirm a dropout; three that were told of none revealed its self mask."""
+    """Three of five must confirm a dropout; three that heard of none revealed its self mask."""
     session = Session(*make_group(SIZE, THRESHOLD)).until("confirm")
     told_nothing, told = (0, 1, 2), (3, 4)
     for index in told_nothing:
