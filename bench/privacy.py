@@ -39,8 +39,9 @@ def _scaling() -> list[Entry]:
 def _tell(cost: Cost) -> None:
     say(
         f"  {cost.participants:,} participants, {cost.degree} neighbours each: "
-        f"{1000 * cost.seconds:.0f} ms, {cost.bytes / 1000:.0f} kB; and for the list of "
-        f"participants {1000 * cost.roster_seconds:.0f} ms, {cost.roster_bytes / 1000:.0f} kB"
+        f"{1000 * cost.seconds:.0f} ms, {cost.bytes / 1000:.0f} kB a round that somebody leaves; "
+        f"{1000 * cost.undisturbed:.0f} ms in one that nobody leaves; once, for the list of "
+        f"participants, {1000 * cost.roster_seconds:.0f} ms and {cost.roster_bytes / 1000:.0f} kB"
     )
 
 

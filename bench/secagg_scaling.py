@@ -11,7 +11,7 @@ graph. Unmasking is the coordinator's work, and not measured.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
@@ -34,6 +34,7 @@ from client_app.secure_round import Revealed, SecureRound
 FEW, MANY = 100, 1_000
 SAMPLE = 8
 _STAGES = ("advertise", "share", "mask", "confirm", "reveal")
+_BINDING = bytes(32)  # of what is asked; the same for all
 Result = TypeVar("Result")
 
 
@@ -41,12 +42,15 @@ Result = TypeVar("Result")
 class Cost:
     """The median over the sample, for one round: CPU seconds, and bytes in both directions.
 
-    ``roster_seconds`` and ``roster_bytes`` are what the list of participants costs, once.
+    ``undisturbed`` are the seconds of a round that nobody leaves: where the graph is complete, it
+    needs no confirmation. ``roster_seconds`` and ``roster_bytes`` are what the list of participants
+    costs, once.
     """
 
     participants: int
     degree: int
     seconds: float
+    undisturbed: float
     bytes: float
     roster_seconds: float
     roster_bytes: int
@@ -84,7 +88,7 @@ class Neighbourhood:
         self._masked: dict[int, Words] = {}
         self._signatures: dict[int, bytes] = {}
         self._revealed: dict[int, Revealed] = {}
-        self._seconds = dict.fromkeys(self._sample, 0.0)
+        self._seconds = {index: dict.fromkeys(_STAGES, 0.0) for index in self._sample}
 
     def step(self, stage: str, place: int) -> None:
         """A stage of one participant of the sample, measured."""
@@ -122,7 +126,8 @@ class Neighbourhood:
         return Cost(
             self._group.size,
             self._group.topology.degree,
-            median(self._seconds.values()),
+            self._median(_STAGES),
+            self._median(_STAGES[:3] if self._group.topology.is_complete else _STAGES),
             median(self._traffic(index).bytes() for index in self._sample),
             seconds,
             wire_bytes(message),
@@ -131,36 +136,45 @@ class Neighbourhood:
     # -- the stages at one participant --------------------------------------------------------
 
     def _advertise(self, index: int) -> None:
-        self._rounds[index] = self._timed(index, lambda: self._begin(index))
-        self._advertisements[index] = self._timed(index, self._rounds[index].advertise)
+        self._rounds[index] = self._timed("advertise", index, lambda: self._begin(index))
+        self._advertisements[index] = self._timed("advertise", index, self._rounds[index].advertise)
 
     def _share(self, index: int) -> None:
         keys = self._keys_for(index)
-        self._envelopes[index] = self._timed(index, lambda: self._rounds[index].share(keys))
+        self._envelopes[index] = self._timed(
+            "share", index, lambda: self._rounds[index].share(keys)
+        )
 
     def _mask(self, index: int) -> None:
         words = np.zeros(Averaging(self._study, self._group.size).length, np.uint64)
         envelopes = self._envelopes_for(index)
-        masked = self._timed(index, lambda: self._rounds[index].mask(envelopes, words))
+        masked = self._timed(
+            "mask", index, lambda: self._rounds[index].mask(envelopes, words, _BINDING)
+        )
         self._masked[index] = masked
 
     def _confirm(self, index: int) -> None:
-        signature = self._timed(index, lambda: self._rounds[index].confirm(self._survivors))
+        signature = self._timed(
+            "confirm", index, lambda: self._rounds[index].confirm(self._survivors)
+        )
         self._signatures[index] = signature
 
     def _reveal(self, index: int) -> None:
         signatures = self._signatures_for(index)
-        revealed = self._timed(index, lambda: self._rounds[index].reveal(signatures))
+        revealed = self._timed("reveal", index, lambda: self._rounds[index].reveal(signatures))
         self._revealed[index] = revealed
 
     def _begin(self, index: int) -> SecureRound:
         return SecureRound(self._id, self._group, index, self._keys[index])
 
-    def _timed(self, index: int, step: Callable[[], Result]) -> Result:
+    def _timed(self, stage: str, index: int, step: Callable[[], Result]) -> Result:
         started = time.process_time()
         result = step()
-        self._seconds[index] += time.process_time() - started
+        self._seconds[index][stage] += time.process_time() - started
         return result
+
+    def _median(self, stages: Sequence[str]) -> float:
+        return median(sum(times[stage] for stage in stages) for times in self._seconds.values())
 
     # -- what it gets and sends ---------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 A round that satisfies rho-zCDP has Rényi divergences of at most alpha·rho at every order alpha > 1
 (Bun and Steinke 2016, Concentrated Differential Privacy, definition 1.1). They add up over rounds,
-also when a round depends on the ones before (lemma 1.7), and become (epsilon, delta) by proposition
+also when a round depends on the ones before (lemma 2.3), and become (epsilon, delta) by proposition
 12 of Canonne, Kamath and Steinke 2020. `dp_accounting` does the conversion; it is not imported
 before it is needed, because it takes two seconds.
 """

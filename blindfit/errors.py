@@ -8,6 +8,8 @@ nothing that it could do by itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 
@@ -232,6 +234,20 @@ class ProtocolError(TrainingError):
 
     reason = "PROTOCOL_REFUSED"
     default_hint = "nothing of this participant can be read from the round; ask the coordinator"
+
+
+class TooFewError(TrainingError):
+    """A stage of a round that too few participants survived; ``refused`` says who, and why not."""
+
+    reason = "TOO_FEW_PARTICIPANTS"
+    refused: Mapping[int, str] = MappingProxyType({})  # by Flower's node id
+
+
+class BudgetError(TrainingError):
+    """A sum that would tell more about a participant's rows than was agreed; it was not sent."""
+
+    reason = "PRIVACY_BUDGET"
+    default_hint = "ask the coordinator for a new attempt at the round"
 
 
 class PublishError(BlindfitError):

@@ -7,6 +7,7 @@ than all cryptography. `blindfit.secagg.messages` has what secure aggregation ad
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,6 +38,16 @@ class Instruction:
     round_id: RoundId
     purpose: Purpose
     parameters: NDArray[np.float64]
+
+    @property
+    def binding(self) -> bytes:
+        """What masks depend on: those of participants that were asked differently do not cancel."""
+        return binding_of(self.purpose, self.parameters)
+
+
+def binding_of(purpose: Purpose, parameters: NDArray[np.float64]) -> bytes:
+    """SHA-256 of what a round asks for, with ``parameters`` (n,) one after the other."""
+    return hashlib.sha256(purpose.encode() + b"\n" + parameters.astype(_NUMBER).tobytes()).digest()
 
 
 def record_of(content: RecordDict) -> ConfigRecord:

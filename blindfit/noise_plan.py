@@ -17,9 +17,9 @@ dimensions the whole numbers differ by at most, in L2 norm,
 
 (Kairouz, Liu and Steinke 2021, The Distributed Discrete Gaussian Mechanism for Federated Learning
 with Secure Aggregation, proposition 14: the sum of discrete Gaussians is not one, but within tau of
-it in max divergence; for m = 1 it is theorem 4 of Canonne, Kamath and Steinke 2020). Shares beyond
-the honest ones are added to what was released already, as is the reduction modulo 2^64: neither can
-take privacy away. Rounds compose (`blindfit.accounting`).
+it in max divergence; for m = 1, tau is 0 and it is theorem 4 of Canonne, Kamath and Steinke 2020 on
+each coordinate). Further shares and the reduction modulo 2^64 only process what is private already.
+Rounds compose (`blindfit.accounting`).
 """
 
 from __future__ import annotations

@@ -25,12 +25,12 @@ class Guarantee(Strict):
 class RecordGuarantee(Guarantee):
     """``[privacy.records]``: the neighbour is one row more or less at one participant.
 
-    Training is then full-batch gradient descent: a round is one step, with ``learning_rate`` and
-    ``momentum`` at the coordinator.
+    Training is then full-batch gradient descent: a round is one step, with ``learning_rate``
+    (divided by the loss's curvature) and ``momentum`` at the coordinator.
     """
 
-    learning_rate: float = Field(default=4.0, gt=0, le=1e6)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    learning_rate: float = Field(default=1.5, gt=0, le=1e6)
+    momentum: float = Field(default=0.85, ge=0, lt=1)
 
 
 class ParticipantGuarantee(Guarantee):

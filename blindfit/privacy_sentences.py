@@ -104,15 +104,16 @@ def _differential_privacy(guarantee: DifferentialPrivacy | None) -> tuple[str, .
         f"Differential privacy for {unit}: epsilon {guarantee.epsilon:g}, delta "
         f"{guarantee.delta:g}. It covers the sums of the {covered} of all rounds, and the model.",
         f"It compares two trainings that differ by {more} (added or removed). Whatever comes out "
-        f"is at most {_factor(guarantee.epsilon)} times (e to the power of epsilon) as likely in "
-        "the one as in the other, but for a remaining probability of delta.",
+        f"is at most {likelihood_factor(guarantee.epsilon)} times (e to the power of epsilon) as "
+        "likely in the one as in the other, but for a remaining probability of delta.",
         f"What a {guarantee.unit} {bounded} of a round is bounded (L2 norm at most "
         f"{guarantee.clip:g}). The participants add {guarantee.mechanism}, so that "
         f"{_enough(guarantee)}; {rounds} accounted for.",
     )
 
 
-def _factor(epsilon: float) -> str:
+def likelihood_factor(epsilon: float) -> str:
+    """e to the power of ``epsilon``, for people."""
     factor = math.exp(min(epsilon, 700.0))  # beyond, no float holds it
     return f"{factor:,.0f}" if 100 <= factor < 1e9 else f"{factor:.3g}"
 
@@ -126,4 +127,4 @@ def _enough(guarantee: DifferentialPrivacy) -> str:
     )
 
 
-__all__ = ["summary"]
+__all__ = ["likelihood_factor", "summary"]

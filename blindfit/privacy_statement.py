@@ -110,7 +110,9 @@ def _secrecy(study: Study, pinned: int, known: int | None) -> Secrecy | None:
         threshold = _default_threshold(known)
     # A coordinator that cheats could invent participants, unless the study says who they are; and
     # could tell two groups of them different things, unless each would need more than half.
-    malicious = pinned > 0 and threshold is not None and 2 * threshold > pinned
+    # Among many, with a few neighbours each, no more is claimed than Bell et al. prove.
+    few = pinned <= COMPLETE_UP_TO
+    malicious = pinned > 0 and few and threshold is not None and 2 * threshold > pinned
     curious = worst = None
     if known is not None and threshold is not None:
         curious = colluding_allowed(known, threshold, malicious=False)
@@ -138,7 +140,7 @@ def colluding_allowed(known: int, threshold: int, *, malicious: bool) -> int:
     them sent. A coordinator that cheats could let one part of the honest participants reveal what a
     participant masks itself with, and the other part what it masks with others; each part needs
     ``threshold`` together with the colluding ones (Bonawitz et al. 2017, section 6.2). Among many
-    participants everybody has a few neighbours only, chosen so that a fifth may collude (Bell et
+    participants everybody has a few neighbours only, chosen so that a tenth may collude (Bell et
     al. 2020).
     """
     allowed = threshold - 2

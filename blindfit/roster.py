@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -90,6 +90,7 @@ def key_fingerprint(member: Member) -> str:
     return " ".join(digest[start : start + 4] for start in range(0, 32, 4))
 
 
+@lru_cache(maxsize=4096)
 def load_participant_key(text: str) -> ec.EllipticCurvePublicKey:
     """A P-384 public key in OpenSSH's form; raises `InputError` for anything else."""
     try:

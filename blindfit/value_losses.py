@@ -42,7 +42,7 @@ class DevianceLoss:
     """Half the unit Tweedie deviance with a log link: the mean is exp(score - shift).
 
     Half of scikit-learn's unit deviance (user guide, "Generalized Linear Models"; Jørgensen 1987,
-    Exponential Dispersion Models, section 2): 0 where the mean is the target. ``power`` 1 is
+    Exponential Dispersion Models): 0 where the mean is the target. ``power`` 1 is
     Poisson's and needs targets >= 0, 2 is the gamma distribution's and needs targets > 0.
     """
 

@@ -23,6 +23,15 @@ def is_accepted(home: Path, study: Study) -> bool:
     return (study_folder(home, study) / "accepted.json").is_file()
 
 
+def accepted_name(home: Path, digest: str) -> str:
+    """What an accepted study is called; empty if nothing is noted about it."""
+    try:
+        note = json.loads((home / "studies" / digest / "accepted.json").read_bytes())
+    except (OSError, ValueError):
+        return ""
+    return str(note.get("name", "")) if isinstance(note, dict) else ""
+
+
 def accept(home: Path, study: Study) -> None:
     """Note that this very study was accepted."""
     folder = private_folder(study_folder(home, study))
@@ -40,4 +49,4 @@ def require_same(study: Study, digest: str) -> None:
         )
 
 
-__all__ = ["accept", "is_accepted", "require_same", "study_folder"]
+__all__ = ["accept", "accepted_name", "is_accepted", "require_same", "study_folder"]

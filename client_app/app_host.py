@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-DEFAULT_DATASET = "default"
 _LOOPBACK = "127.0.0.1"
 
 
@@ -102,8 +101,7 @@ def _load(task: HostTask, tell: Any) -> Any:
     data = load(study, Path(task.data), cast(Any, task.out_of_bounds))
     key = cast(ec.EllipticCurvePrivateKey, load_ssh_private_key(task.identity.encode(), None))
     memory = RunMemory(Path(task.memory))
-    dataset = None if task.dataset == DEFAULT_DATASET else task.dataset
-    ledger = StudyBudget(Budget.open(Path(task.budget).parent, dataset))
+    ledger = StudyBudget(Budget.open(Path(task.budget).parent, task.dataset))
     participant = Participant(study, data, key, memory, ledger, tell)
     return study, make_client_app(participant, tell)
 

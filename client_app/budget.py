@@ -17,13 +17,13 @@ rows too, so both kinds of guarantee are added in one account.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from blindfit.accounting import epsilon_of
-from blindfit.errors import InputError, TrainingError
+from blindfit.errors import BudgetError
 from client_app.charges import (
+    SLACK,
     Attempt,
     Charge,
     Limit,
@@ -36,18 +36,10 @@ from client_app.charges import (
     reuse_event,
     spending_of,
 )
+from client_app.data_sets import DEFAULT_DATASET, account_folder
 from client_app.ledger import Entry, Ledger
 
-_DATASET = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LONGEST_NAME = 200
-_SLACK = 1.0 + 1e-9  # more than sums of floats lose, and nothing to anybody's privacy
-
-
-class BudgetError(TrainingError):
-    """A sum that would tell more about this participant's rows than was agreed; it was not sent."""
-
-    reason = "PRIVACY_BUDGET"
-    default_hint = "ask the coordinator for a new attempt at the round"
 
 
 class Budget:
@@ -60,20 +52,12 @@ class Budget:
         self._ledger = Ledger(folder)
 
     @classmethod
-    def open(cls, home: Path, dataset: str | None = None) -> Budget:
-        """The account of ``home``, or of one of its data sets; nothing is written yet.
+    def open(cls, home: Path, dataset: str = DEFAULT_DATASET) -> Budget:
+        """The account of one of the data sets of ``home``; nothing is written yet.
 
-        Raises `InputError` for a name that is not lower-case letters, digits and hyphens.
+        Raises `InputError` for a name that cannot be a data set's.
         """
-        folder = home / "privacy"
-        if dataset is None:
-            return cls(folder)
-        if not _DATASET.fullmatch(dataset):
-            raise InputError(
-                f"{dataset!r:.80} does not name a data set",
-                hint="use lower-case letters, digits and hyphens, at most 63",
-            )
-        return cls(folder / "datasets" / dataset)
+        return cls(account_folder(home, dataset))
 
     @property
     def limit(self) -> Limit:
@@ -85,8 +69,7 @@ class Budget:
 
         Raises `InputError` for numbers that limit nothing.
         """
-        if not (0 < limit.epsilon < math.inf and 0 < limit.delta < 1):
-            raise InputError(f"epsilon = {limit.epsilon:g}, delta = {limit.delta:g} is no limit")
+        limit.require_sense()
         with self._ledger.changing():
             self._ledger.append([limit_event(limit, by="operator")])
 
@@ -171,7 +154,7 @@ def _require_new(entries: list[Entry], new: Charge) -> None:
 
 def _require_within_study(charges: list[Charge], new: Charge, limit: float) -> None:
     spent = math.fsum(charge.rho for charge in charges if charge.study == new.study)
-    if spent + new.rho > limit * _SLACK:
+    if spent + new.rho > limit * SLACK:
         raise BudgetError(
             f"study {new.study[:12]}: round {new.round} would exceed the study's own guarantee",
             hint="its rounds are spent, also by attempts that failed and by earlier runs: train "
@@ -181,7 +164,7 @@ def _require_within_study(charges: list[Charge], new: Charge, limit: float) -> N
 
 def _require_within_limit(charges: list[Charge], new: Charge, limit: Limit) -> None:
     epsilon = epsilon_of([*(charge.rho for charge in charges), new.rho], limit.delta)
-    if epsilon > limit.epsilon * _SLACK:
+    if not limit.holds(epsilon):
         raise BudgetError(
             f"round {new.round}: all studies together would reach epsilon = {epsilon:.3g} at delta "
             f"= {limit.delta:g}; this participant's limit is {limit.epsilon:g}",

@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from blindfit.accounting import epsilon_of
-from blindfit.errors import IntegrityError
+from blindfit.errors import InputError, IntegrityError
 from client_app.ledger import Entry
 
 Attempt = int | str
 Key = tuple[str, str, int, Attempt]
 
+SLACK = 1.0 + 1e-9  # more than sums of floats lose, and nothing to anybody's privacy
 _KEY_FIELDS = ("study", "run", "round", "attempt")
 
 
@@ -32,6 +33,18 @@ class Limit:
 
     epsilon: float
     delta: float
+
+    def holds(self, epsilon: float) -> bool:
+        """Whether ``epsilon``, at this limit's delta, is within it."""
+        return epsilon <= self.epsilon * SLACK
+
+    def require_sense(self) -> None:
+        """Raises `InputError` for numbers that limit nothing."""
+        if not (0 < self.epsilon < math.inf and 0 < self.delta < 1):
+            raise InputError(
+                f"epsilon = {self.epsilon:g}, delta = {self.delta:g} is no limit",
+                hint="epsilon is above 0, and delta between 0 and 1, such as 1e-5",
+            )
 
 
 # A sum that anybody can be told apart in with more than 8 is hardly noisy (e^8 = 3000), and delta
@@ -174,6 +187,7 @@ def _reading() -> Iterator[None]:
 
 __all__ = [
     "DEFAULT_LIMIT",
+    "SLACK",
     "Attempt",
     "Charge",
     "Limit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blindfit import console
+from client_app.commands.budget import app as budget
 from client_app.commands.doctor import doctor
 from client_app.commands.enroll import enroll
 from client_app.commands.join import join
@@ -16,6 +17,7 @@ app = console.make_app(
 for command in (enroll, join, predict, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
+app.add_typer(budget, name="budget")
 
 
 def main() -> None:

@@ -17,12 +17,13 @@ from pathlib import Path
 from blindfit.dataset import load
 from blindfit.errors import IntegrityError, TrainingError, UnavailableError
 from blindfit.events import Event, EventReader
-from blindfit.files import private_folder, write_atomic
+from blindfit.files import private_folder, sync_folder, write_atomic
 from blindfit.flower_process import FlowerProcess, free_port
 from blindfit.preprocessing import OutOfBounds
 from blindfit.study import Study, load_study
 from client_app.accepted import study_folder
 from client_app.app_host import HostTask
+from client_app.data_sets import DEFAULT_DATASET
 from client_app.fleet_probe import takes_calls
 from client_app.sandbox import clean_environment
 from client_app.tls_forwarder import TlsForwarder
@@ -54,7 +55,7 @@ class Participation:
     ca: Path
     key: Path
     credentials: Path | None = None
-    dataset: str = "default"
+    dataset: str = DEFAULT_DATASET
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class _Node:
         self._forwarder, self._report = forwarder, report
         self._patience = study.federation.join_timeout
         self._events = EventReader(folder / "events" / "events.jsonl")
-        self._port, self._secret = free_port(), secrets.token_bytes(32)
+        self._port, self._runner_key = free_port(), secrets.token_bytes(32)
         self._rounds: set[int] = set()
         self._connected = False
 
@@ -136,6 +137,7 @@ class _Node:
         home, study = self._with.home, self._study
         memory = private_folder(study_folder(home, study)) / "run.json"
         budget = private_folder(home / "privacy")
+        sync_folder(home)  # the process that trains may not: a ledger that is lost would be empty
         events = private_folder(self._folder / "events") / "events.jsonl"
         task = HostTask(
             study=str(self._with.study.resolve()),
@@ -147,7 +149,7 @@ class _Node:
             dataset=self._with.dataset,
             events=str(events),
             port=self._port,
-            secret=self._secret.hex(),
+            secret=self._runner_key.hex(),
             secret_paths=[str(home / "keys"), str(home / "identity")],
         )
         with FlowerProcess(
@@ -173,7 +175,7 @@ class _Node:
     def _supernode(self) -> FlowerProcess:
         secret = self._folder / "superexec.secret"
         if not secret.exists():
-            write_atomic(secret, self._secret)
+            write_atomic(secret, self._runner_key)
         command = [
             *("python", "-m", "client_app.supernode", "--superlink", self._forwarder.address),
             *("--root-certificates", str(self._forwarder.ca)),

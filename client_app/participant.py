@@ -30,6 +30,8 @@ from client_app.run_memory import RunMemory
 from client_app.secure_round import Revealed, SecureRound
 
 Tell = Callable[..., None]
+# Rounds may fail after they were revealed here, and the last model is measured.
+_SUMS_A_ROUND, _MORE_SUMS = 2, 10
 
 
 class Ledger(Protocol):
@@ -84,10 +86,12 @@ class Participant:
     ) -> tuple[Words, Advertisement | None]:
         """This participant's masked input to the round's sum, and keys for round ``following``."""
         secure, started = self._current(asked), time.monotonic()
+        # Rounds go on in their order: none is revealed after a later one has been contributed to.
+        self._turns = {asked.round_id.round: secure}
         contribution = make_contribution(self.study, len(self._known_roster()))
         words, metrics = self._words(contribution, asked)
         # The shares are checked before anything is booked: a round that stops here costs nothing.
-        masked = secure.mask(envelopes, words)
+        masked = secure.mask(envelopes, words, asked.binding)
         self._charge(secure, contribution, asked.round_id)
         self._memory.sending(asked.round_id)
         self._done(asked, metrics, started)
@@ -125,7 +129,8 @@ class Participant:
         """What unmasks the sum, and sealed shares for round ``following``; this one is over."""
         secure = self._current(asked)
         del self._turns[asked.round_id.round]
-        self._memory.revealing(asked.round_id)
+        rounds = self.study.federation.rounds
+        self._memory.revealing(asked.round_id, _SUMS_A_ROUND * rounds + _MORE_SUMS)
         revealed = secure.reveal(signatures)
         if following is None or following not in self._turns:
             return revealed, {}

@@ -3,8 +3,8 @@
 The privacy of a sum rests on how far one row can move it. With ordinary floating point that is more
 than the row's own norm: each further row changes how all partial sums are rounded (Casacuberta,
 Shoemate, Vadhan and Wagaman 2022, Widespread Underestimation of Sensitivity in Differentially
-Private Libraries, section 5). So every row is first rounded by itself to whole numbers of a public
-quantum, small enough that all sums of them are exact, in whatever order they are taken:
+Private Libraries and How to Fix It). So every row is first rounded by itself to whole numbers of a
+public quantum, such that all sums of them are exact, in whatever order they are taken:
 
     quantum = 2^e / 2^bits,  2^e >= clip,  bits <= 62 - log2(max_rows)   (a sum fits into an int64)
     rows of one matrix product <= 2^(53 - bits)                          (and its parts a float64)
@@ -30,9 +30,7 @@ from client_app.row_metrics import row_metrics
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_FEATURE_BITS = (
-    14  # a feature in [0, 1] becomes a multiple of 2^-14; the circuit has at most 12 bits
-)
+_FEATURE_BITS = 14  # a feature becomes a multiple of 2^-14; a circuit has at most 12 bits
 _MOST_BITS = 40  # 8192 rows at a time; finer quanta would not change any digit that noise leaves
 _LARGEST_PARAMETER = 1e100  # the scores of such parameters are finite,
 _LARGEST_SLOPE = 1e140  # and so are the squares of such derivatives; all are clipped anyway

@@ -21,7 +21,7 @@ class Remembered:
     """``run`` and ``roster`` (digests) of the run, the last round, and whether it was revealed.
 
     ``sent`` is the last round that an input was sent to, ``revealed`` the last one of which
-    shares were revealed; 0 for none.
+    shares were revealed; 0 for none. ``reveals`` counts the rounds that were.
     """
 
     run: str = ""
@@ -29,6 +29,7 @@ class Remembered:
     round: int = 0
     sent: int = 0
     revealed: int = 0
+    reveals: int = 0
 
     @property
     def abandoned(self) -> int:
@@ -73,9 +74,16 @@ class RunMemory:
         """Note that an input is about to be sent."""
         self._keep(replace(self._known, sent=round_id.round))
 
-    def revealing(self, round_id: RoundId) -> None:
-        """Note that shares are about to be revealed."""
-        self._keep(replace(self._known, revealed=round_id.round))
+    def revealing(self, round_id: RoundId, most: int) -> None:
+        """Note that shares will be revealed now; raises `ProtocolError` beyond ``most`` sums."""
+        known = self._known
+        if known.reveals >= most:
+            raise ProtocolError(
+                f"the coordinator asks for a sum after {most} sums of this run: a study of so many "
+                "rounds needs no more"
+            )
+        last = max(known.revealed, round_id.round)
+        self._keep(replace(known, revealed=last, reveals=known.reveals + 1))
 
     def _keep(self, known: Remembered) -> None:
         private_folder(self._path.parent)

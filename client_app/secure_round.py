@@ -114,10 +114,11 @@ class SecureRound:
             self.forget()
             raise
 
-    def mask(self, envelopes: Mapping[int, bytes], words: Words) -> Words:
+    def mask(self, envelopes: Mapping[int, bytes], words: Words, binding: bytes) -> Words:
         """``words`` (length,) plus masks that only the sum over all survivors gets rid of.
 
         ``envelopes`` are the sealed shares of the others, by index: who sent one is masked with.
+        ``binding`` stands for what was asked (`blindfit.federation_messages.binding_of`).
         """
         secrets = self._step("mask")
         try:
@@ -127,7 +128,7 @@ class SecureRound:
             raise
         masked = words + self_mask(self.round_id, secrets.self_seed, len(words))
         for other in self._members - {self._me}:
-            masked += self._pairwise(secrets, other, len(words))
+            masked += self._pairwise(secrets, other, binding, len(words))
         return masked
 
     def confirm(self, survivors: frozenset[int]) -> bytes:
@@ -231,10 +232,11 @@ class SecureRound:
                 raise self._refusal(f"{member.name} confirmed other survivors, or another round")
         self._require(len(signatures), "confirmed the same survivors")
 
-    def _pairwise(self, secrets: _Secrets, other: int, length: int) -> Words:
+    def _pairwise(self, secrets: _Secrets, other: int, binding: bytes, length: int) -> Words:
         public = X25519PublicKey.from_public_bytes(self._keys[other].mask_key)
         try:
-            return pairwise_mask(self.round_id, secrets.mask_key, public, (self._me, other), length)
+            pair = (self._me, other)
+            return pairwise_mask(self.round_id, secrets.mask_key, public, pair, binding, length)
         except ValueError as error:  # a key of small order
             self.forget()
             raise self._refusal(

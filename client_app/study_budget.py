@@ -12,6 +12,17 @@ from blindfit.study import Study
 from client_app.budget import Budget, BudgetError
 
 
+def rho_limit(study: Study) -> float:
+    """What a study may spend in all its runs together (zCDP): its guarantee is one for the study.
+
+    Raises `TrainingError` for one without a guarantee.
+    """
+    guarantee = study.privacy.guarantee
+    if guarantee is None:
+        raise TrainingError("a study without a guarantee has nothing that could be charged")
+    return rho_of(guarantee.epsilon, guarantee.delta)
+
+
 class StudyBudget:
     """`client_app.participant.Ledger`, kept in a `Budget`."""
 
@@ -19,16 +30,9 @@ class StudyBudget:
         self._budget = budget
 
     def charge(self, study: Study, round_id: RoundId, rho: float) -> None:
-        """Book one input; it is on disk when this returns. Raises `BudgetError` at a limit.
-
-        The study may spend what its own guarantee says, in all its runs together.
-        """
-        guarantee = study.privacy.guarantee
-        if guarantee is None:
-            raise TrainingError("a study without a guarantee has nothing that could be charged")
-        limit = rho_of(guarantee.epsilon, guarantee.delta)
+        """Book one input; it is on disk when this returns. Raises `BudgetError` at a limit."""
         number = round_id.round
-        self._budget.charge(round_id.study, round_id.run, number, number, rho, limit)
+        self._budget.charge(round_id.study, round_id.run, number, number, rho, rho_limit(study))
 
     def reuse(self, study: Study, abandoned: RoundId, round_id: RoundId) -> bool:
         """Take the charge of a round that can never be unmasked; False if there is none."""
@@ -42,4 +46,4 @@ class StudyBudget:
         return True
 
 
-__all__ = ["StudyBudget"]
+__all__ = ["StudyBudget", "rho_limit"]

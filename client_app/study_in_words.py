@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from blindfit.privacy_statement import privacy_statement
 from blindfit.roster import key_fingerprint
 from blindfit.study import Study
+from client_app.budget_in_words import cost_in_words
+
+if TYPE_CHECKING:
+    from client_app.study_cost import StudyCost
 
 _FEW = 12  # names that are listed
 
 
-def in_words(study: Study, server: str) -> list[str]:
-    """Paragraphs; the first names the study and its digest."""
+def in_words(study: Study, server: str, cost: StudyCost | None = None) -> list[str]:
+    """Paragraphs; the first names the study and its digest, one what it costs of the limit."""
     return [
         f"Study {study.name}, digest {study.digest}",
         _computed(study),
         _leaves(study, server),
         *_guarantee(study),
+        *([] if cost is None else [cost_in_words(cost)]),
         _who(study),
         f"This machine runs the participant's part of the installed Blindfit for it, and refuses "
         f"any app but {study.study.app[:16]}… from the server.",

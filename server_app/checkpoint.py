@@ -19,12 +19,15 @@ _STATE = "state-"
 
 @dataclass
 class RoundRecord:
-    """One line of the history; loss, and accuracy or R², are those of the model after the round."""
+    """One line of the history; loss, and accuracy or R², are those of the model after the round.
+
+    ``rows`` is None where participants do not tell how many they have.
+    """
 
     round: int
     participants: list[str]
     refused: dict[str, str]
-    rows: int
+    rows: int | None
     seconds: float
     loss: float | None = None
     accuracy: float | None = None

@@ -1,7 +1,7 @@
 """The coordinator's step of a private training: heavy-ball descent on a noisy sum of gradients.
 
 One round is one step (Polyak 1964, Some methods of speeding up the convergence of iteration
-methods; with the proximal step of iPiano, Ochs, Chen, Brox and Pock 2014, algorithm 2):
+methods; with the proximal step of iPiano, Ochs, Chen, Brox and Pock 2014):
 
     next = prox(parameters - step · gradient + momentum · (parameters - previous))
 

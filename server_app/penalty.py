@@ -68,7 +68,7 @@ class Penalty:
         return [self.coefficients.gradient(coefficients), self.intercept.gradient(intercept)]
 
     def proximal(self, parameters: Parameters, step: float) -> Parameters:
-        """The proximal step of what is not smooth (Parikh and Boyd 2014, section 6.5.2)."""
+        """The proximal step of what is not smooth (Parikh and Boyd 2014, section 6.5)."""
         coefficients, intercept = parameters
         coefficients = self.coefficients.shrink(coefficients, step)
         if self.positive:

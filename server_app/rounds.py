@@ -9,7 +9,7 @@ from functools import partial
 
 from flwr.serverapp import Grid
 
-from blindfit.errors import TrainingError
+from blindfit.errors import TooFewError, TrainingError
 from blindfit.federation_messages import Purpose, write_end
 from blindfit.metrics import Metrics
 from blindfit.secagg.group import Group
@@ -20,7 +20,7 @@ from server_app.exchange import LATECOMER_SECONDS, Ask, ask, wait_for_participan
 from server_app.learning import Progress, make_learner
 from server_app.run_folder import RunFolder, score_round
 from server_app.secure_sums import SecureSums
-from server_app.sums import Question, Summed, TooFewError, readable_sum
+from server_app.sums import Question, Summed, readable_sum
 
 FINAL_SECONDS = 120.0  # the bound of the last evaluation: the model is trained by then
 GOODBYE_SECONDS = 8.0
@@ -126,7 +126,9 @@ class _Training:
         self._failures = 0
         self._score(metrics)
         self._at.progress = progress
-        self._record(number, summed, metrics.rows, time.monotonic() - started)
+        # Where the participant is the unit of privacy nobody tells how many rows it has.
+        rows = None if self._study.privacy.participants else metrics.rows
+        self._record(number, summed, rows, time.monotonic() - started)
 
     @property
     def _number(self) -> int:
@@ -173,7 +175,7 @@ class _Training:
                 hint="repair the named participants, then run `blindfit-server train --resume`",
             ) from error
 
-    def _record(self, number: int, summed: Summed, rows: int, seconds: float) -> None:
+    def _record(self, number: int, summed: Summed, rows: int | None, seconds: float) -> None:
         record = RoundRecord(
             round=number,
             participants=self._named(summed.nodes),

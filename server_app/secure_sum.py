@@ -28,6 +28,7 @@ class SecureSum:
     def __init__(self, round_id: RoundId, group: Group) -> None:
         self.round_id = round_id
         self._group = group
+        self._binding = b""
         self._keys: dict[int, Advertisement] = {}
         self._envelopes: dict[int, dict[int, bytes]] = {}  # by sender, then by recipient
         self._survivors: set[int] = set()
@@ -72,6 +73,10 @@ class SecureSum:
         if any(len(envelope) != ENVELOPE_BYTES for envelope in envelopes.values()):
             raise UpdateError("shares of another length")
         self._envelopes[index] = dict(envelopes)
+
+    def asking(self, binding: bytes) -> None:
+        """What inputs are asked for (`blindfit.federation_messages.binding_of`)."""
+        self._binding = binding
 
     def masked(self, index: int, words: Words) -> None:
         """A masked input; only the sum of all is kept."""
@@ -128,7 +133,7 @@ class SecureSum:
         """
         total = self._sum.copy()
         for index in sorted(self._survivors):
-            seed = self._secret(self._self_shares, index)
+            seed = self._seed_of(self._self_shares, index)
             if hashlib.sha256(seed).digest() != self._keys[index].commitment:
                 raise self._wrong(index)
             total -= self_mask(self.round_id, seed, len(total))
@@ -141,14 +146,15 @@ class SecureSum:
         near = self._members_near(index) & self._survivors
         if not near:
             return
-        private = mask_private_key(self.round_id, self._secret(self._key_shares, index))
+        private = mask_private_key(self.round_id, self._seed_of(self._key_shares, index))
         if private.public_key().public_bytes_raw() != self._keys[index].mask_key:
             raise self._wrong(index)
         for other in sorted(near):
             public = X25519PublicKey.from_public_bytes(self._keys[other].mask_key)
-            total += pairwise_mask(self.round_id, private, public, (index, other), len(total))
+            pair = (index, other)
+            total += pairwise_mask(self.round_id, private, public, pair, self._binding, len(total))
 
-    def _secret(self, kept: dict[int, dict[int, bytes]], owner: int) -> bytes:
+    def _seed_of(self, kept: dict[int, dict[int, bytes]], owner: int) -> bytes:
         topology = self._group.topology
         try:
             return combine(kept.get(owner, {}), topology.share_threshold, topology.holders(owner))

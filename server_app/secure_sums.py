@@ -21,7 +21,7 @@ from blindfit.secagg.group import Group
 from blindfit.secagg.round_id import RoundId
 from server_app.exchange import Ask, Replies, ask
 from server_app.secure_sum import SecureSum
-from server_app.sums import Question, Summed, TooFewError
+from server_app.sums import Question, Summed, too_few
 
 STAGE_SECONDS = 60.0  # for a stage without training: keys, shares, signatures
 Tell = Callable[[str], None]
@@ -99,7 +99,7 @@ class SecureSums:
         """Raises `TooFewError` for a ``count`` below the threshold."""
         if count < self.group.threshold:
             by_node = {self._nodes[index]: why for index, why in refused.items()}
-            raise TooFewError(what, count, self.group.threshold, by_node)
+            raise too_few(what, count, self.group.threshold, by_node)
 
     def summed(self, words: Any, survivors: Collection[int], refused: Mapping[int, str]) -> Summed:
         """The result by node ids."""
@@ -172,6 +172,7 @@ class _Round:
 
     def _contribute(self, online: Collection[int]) -> None:
         current, following = self._current, self._following
+        current.asking(self._question.binding)
         asks = {index: self._input(index) for index in current.members & set(online)}
         if following is not None:
             newcomers = set(online) - current.members

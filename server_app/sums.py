@@ -8,9 +8,14 @@ import numpy as np
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
-from blindfit.errors import TrainingError
+from blindfit.errors import TooFewError
 from blindfit.estimators import Parameters
-from blindfit.federation_messages import Purpose, read_words, write_instruction
+from blindfit.federation_messages import (
+    Purpose,
+    binding_of,
+    read_words,
+    write_instruction,
+)
 from blindfit.secagg.masks import Words
 from blindfit.secagg.round_id import RoundId
 from server_app.exchange import Ask, ask
@@ -40,18 +45,23 @@ class Question:
         parameters = self.parameters if with_parameters else None
         return write_instruction(self.round_id, self.purpose, parameters)
 
+    @property
+    def binding(self) -> bytes:
+        """What stands for the question in everybody's masks."""
+        flat = np.concatenate([array.ravel() for array in self.parameters])
+        return binding_of(self.purpose, flat)
+
     @staticmethod
     def setup(round_id: RoundId) -> RecordDict:
         """The beginning of a message about keys: what they are for is said with the input."""
         return write_instruction(round_id, "fit")
 
 
-class TooFewError(TrainingError):
-    """A stage of a round that too few participants survived; ``refused`` by node."""
-
-    def __init__(self, what: str, count: int, needed: int, refused: dict[int, str]) -> None:
-        super().__init__(f"{count} participants {what}; {needed} are needed")
-        self.refused = refused
+def too_few(what: str, count: int, needed: int, refused: dict[int, str]) -> TooFewError:
+    """The error for a stage that ``count`` participants survived; ``refused`` by node."""
+    error = TooFewError(f"{count} participants {what}; {needed} are needed")
+    error.refused = refused
+    return error
 
 
 def readable_sum(grid: Grid, question: Question, nodes: list[int], needed: int) -> Summed:
@@ -65,11 +75,11 @@ def readable_sum(grid: Grid, question: Question, nodes: list[int], needed: int) 
         group=str(question.round_id.round),
     )
     if len(replies.answers) < needed:
-        raise TooFewError("sent a usable update", len(replies.answers), needed, replies.refused)
+        raise too_few("sent a usable update", len(replies.answers), needed, replies.refused)
     total = np.zeros(question.length, np.uint64)
     for words in replies.answers.values():
         total += words
     return Summed(total, list(replies.answers), replies.refused)
 
 
-__all__ = ["Question", "Summed", "TooFewError", "readable_sum"]
+__all__ = ["Question", "Summed", "readable_sum", "too_few"]

@@ -85,7 +85,7 @@ def training_record(study: Study, run: RunFolder) -> dict[str, Any]:
         "secure_aggregation": study.privacy.secure_aggregation,
         "known_participants": len(run.roster()),
         "participants": max((line["participants"] for line in history), default=0),
-        "rows": max((line["rows"] for line in history), default=0),
+        "rows": max((line["rows"] for line in history if line["rows"] is not None), default=None),
         "rounds": len(history),
         "kept_round": kept or last,
         "history": history,

@@ -9,7 +9,7 @@ from blindfit.roster import Roster
 from blindfit.secagg.topology import COMPLETE_UP_TO, Topology, topology
 from blindfit.study import Study
 
-_SPARSE_SHARE = (4, 5)  # of the participants, must survive by default where the graph is sparse
+_SPARSE_SHARE = (9, 10)  # of the participants, must survive by default where the graph is sparse
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Group:
 
 
 def default_threshold(size: int) -> int:
-    """More than half of ``size``; four fifths where everybody has few neighbours only."""
+    """More than half of ``size``; nine tenths where everybody has few neighbours only."""
     if size <= COMPLETE_UP_TO:
         return size // 2 + 1
     share, whole = _SPARSE_SHARE

@@ -32,12 +32,18 @@ def pairwise_mask(
     private: X25519PrivateKey,
     public: X25519PublicKey,
     pair: tuple[int, int],
+    binding: bytes,
     length: int,
 ) -> Words:
-    """What participant ``pair[0]`` adds for ``pair[1]``; the two cancel out in the sum."""
+    """What participant ``pair[0]`` adds for ``pair[1]``; the two cancel out in the sum.
+
+    They do so only if both were asked the same, which ``binding`` (32 bytes) stands for: or a
+    coordinator could send all but one a model that makes their updates vanish (Pasquini, Francati
+    and Ateniese 2022, Eluding Secure Aggregation in Federated Learning via Model Inconsistency).
+    """
     low, high = sorted(pair)
-    names = low.to_bytes(4, "big") + high.to_bytes(4, "big")
-    words = expand(round_id.derive(private.exchange(public), "pairwise mask", names), length)
+    more = low.to_bytes(4, "big") + high.to_bytes(4, "big") + binding
+    words = expand(round_id.derive(private.exchange(public), "pairwise mask", more), length)
     return words if pair[0] == low else np.negative(words)
 
 

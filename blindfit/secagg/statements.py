@@ -80,8 +80,10 @@ def signed_survivors(
 
 
 def _survived(round_id: RoundId, survivors: Collection[int], size: int) -> bytes:
-    bits = sum(1 << index for index in set(survivors))
-    return round_id.context("survivors") + bits.to_bytes(-(-size // 8), "big")
+    bits = bytearray(-(-size // 8))
+    for index in survivors:
+        bits[index >> 3] |= 1 << (index & 7)
+    return round_id.context("survivors") + bytes(bits)
 
 
 def _verifies(key: ec.EllipticCurvePublicKey, signature: bytes, message: bytes) -> bool:

@@ -3,7 +3,7 @@
 Up to 100 participants the graph is complete, as in Bonawitz et al. 2017. Beyond, it is a Harary
 graph on a ring in random order (Bell et al. 2020, section 3): everybody has the ``degree`` nearest
 on the ring as neighbours. The order follows from the study alone, so that a coordinator cannot
-choose it in a round. The degree is the least for which, with a fifth of the participants colluding
+choose it in a round. The degree is the least for which, with a tenth of the participants colluding
 and as many dropping out as the study's threshold allows,
 
 - except with probability 2^-40, nobody's colluding neighbours reach the share threshold (their
@@ -11,6 +11,10 @@ and as many dropping out as the study's threshold allows,
 - except with probability 2^-40, what is left of the ring hangs together (property 2): a gap needs
   degree/2 positions in a row that are colluding or gone,
 - except with probability 2^-30, enough of everybody's neighbours are left (property 3).
+
+Also, two share thresholds are more than a participant's holders and its colluding neighbours: so
+that no coordinator can have one part of them reveal its self mask, and another its mask key (the
+condition of Bonawitz et al. 2017, section 6.2, for each neighbourhood).
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from functools import cached_property, lru_cache
 from math import comb
 
 COMPLETE_UP_TO = 100  # participants
-COLLUDING = 5  # one in five
+COLLUDING = 10  # one in ten
 _SECURITY_BITS = 40
 _CORRECTNESS_BITS = 30
 
@@ -87,7 +91,8 @@ def sparse_degree(size: int, threshold: int) -> tuple[int, int]:
     """Degree and share threshold; whole numbers throughout, so that all parties get the same."""
     colluding, left = size // COLLUDING, threshold
     for degree in range(2, size - 1, 2):
-        share_threshold = _share_threshold(size, colluding, degree)
+        most_colluding = _share_threshold(size, colluding, degree) - 1
+        share_threshold = max(most_colluding + 1, (degree + 1 + most_colluding) // 2 + 1)
         if (
             share_threshold <= degree
             and _hangs_together(size, colluding + size - left, degree)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blindfit.console import HomeOption, JsonOption, emit, say
+from client_app.commands.agreement import agree, say_checked, show_only
+from client_app.data_sets import DEFAULT_DATASET
 
 if TYPE_CHECKING:
-    from blindfit.study import Study
     from client_app.node import Participation
 
 
@@ -28,8 +28,8 @@ def join(
         bool, typer.Option("--dry-run", help="Show the study, check the rows, and stop.")
     ] = False,
     dataset: Annotated[
-        str, typer.Option(help="What the privacy ledger calls these rows.")
-    ] = "default",
+        str, typer.Option(help="What the privacy account calls these rows (see `budget`).")
+    ] = DEFAULT_DATASET,
     server: Annotated[
         str | None, typer.Option(help="HOST:PORT of the training [default: the enrolled one].")
     ] = None,
@@ -46,9 +46,9 @@ def join(
 ) -> None:
     """Train with the coordinator and the other participants; the rows stay on this machine.
 
-    Shows what the study computes, what leaves this machine and what is promised, and asks before it
-    first takes part. Then waits for the training to start, takes part in every round, and ends with
-    it.
+    Shows what the study computes, what leaves this machine, what is promised and what it costs of
+    your own limit, and asks before it first takes part. Then waits for the training to start, takes
+    part in every round, and ends with it.
     """
     from blindfit.flower_process import sigterm_as_interrupt
     from blindfit.study import load_study
@@ -57,9 +57,9 @@ def join(
     participation = _participation(study, data, out_of_bounds, home, server, ca, key, dataset)
     contract = load_study(study)
     if dry_run:
-        _show_only(contract, participation, as_json)
+        show_only(contract, participation, as_json)
         return
-    _agree(contract, participation, accept)
+    agree(contract, participation, accept)
     with sigterm_as_interrupt():
         outcome = take_part(participation, _progress)
     document = {
@@ -74,56 +74,6 @@ def join(
         print(f"the study is finished: {outcome.rounds} rounds with {outcome.rows} rows{score}")
 
     emit(document, as_json, human)
-
-
-def _agree(study: Study, participation: Participation, digest: str | None) -> None:
-    """Show the study and ask, unless it was accepted before or is named by its digest."""
-    from blindfit.errors import InputError
-    from client_app.accepted import accept, is_accepted, require_same
-    from client_app.study_in_words import in_words
-
-    if digest is not None:
-        require_same(study, digest)
-    elif not is_accepted(participation.home, study):
-        _print_paragraphs(in_words(study, participation.server))
-        if not sys.stdin.isatty():
-            raise InputError(
-                "this study was not accepted yet",
-                hint=f"if you agree, pass --accept {study.digest}",
-            )
-        if not typer.confirm("Take part?", err=True):
-            raise InputError("you did not accept the study; nothing was sent")
-    accept(participation.home, study)
-
-
-def _show_only(study: Study, participation: Participation, as_json: bool) -> None:
-    from blindfit.dataset import load
-    from client_app.study_in_words import in_words
-
-    rows = load(study, participation.data, participation.out_of_bounds)
-    words = in_words(study, participation.server)
-    document = {
-        "study": study.name,
-        "digest": study.digest,
-        "words": words,
-        "rows": len(rows.X),
-        "warning": rows.warning,
-    }
-
-    def human() -> None:
-        _print_paragraphs(words)
-        _progress({"event": "checked", "rows": len(rows.X), "warning": rows.warning})
-
-    emit(document, as_json, human)
-
-
-def _print_paragraphs(paragraphs: list[str]) -> None:
-    import shutil
-    import textwrap
-
-    width = min(100, max(40, shutil.get_terminal_size((100, 24)).columns))
-    for paragraph in paragraphs:
-        say(textwrap.fill(paragraph, width) + "\n")
 
 
 def _participation(
@@ -171,9 +121,7 @@ def _participation(
 def _progress(event: dict[str, Any]) -> None:
     name = event["event"]
     if name == "checked":
-        say(f"{event['rows']} rows are as the study says")
-        if event["warning"]:
-            say(f"warning: {event['warning']}")
+        say_checked(event["rows"], event["warning"])
     elif name == "confined" and not event["complete"]:
         say(event["words"])
     elif name == "waiting":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,7 +12,9 @@ from blindfit.console import HomeOption, JsonOption, emit, say
 
 if TYPE_CHECKING:
     from blindfit.study import Study
+    from server_app.evaluation import LabelledRows
 
+_OF_TRAINING = "training_"  # what the names of scores by the participants begin with
 Trained = tuple[Any, dict[str, Any], str]  # estimator, training record, the run's folder
 
 
@@ -32,6 +34,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with this study's last run.")
     ] = False,
+    evaluate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labelled rows to score the published model on, encrypted too; the scores are "
+            "public [default: with --local the same rows].",
+        ),
+    ] = None,
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Publish the model when it is trained.")
     ] = True,
@@ -45,17 +55,22 @@ def train(
     Participants' updates are added up under masks: this machine learns their sum alone, unless the
     study turns that off. The last good model is kept in the run's folder whatever happens.
     """
+    from blindfit.errors import InputError
     from blindfit.flower_process import sigterm_as_interrupt
     from blindfit.home import resolve_home
     from blindfit.study import load_study
     from server_app.layout import Layout
 
     folder, contract = resolve_home(home), load_study(study)
-    started = time.monotonic()
+    labelled = None
     with sigterm_as_interrupt():
+        if publish:
+            Layout.existing(folder)  # rather than find out after the training
+            labelled = _labelled(contract, evaluate, local, out_of_bounds)
+        elif evaluate is not None:
+            raise InputError("--evaluate scores what is published: leave --no-publish out")
+        started = time.monotonic()
         if local is not None:
-            if publish:
-                Layout.existing(folder)  # rather than find out after the training
             trained = _locally(folder, contract, local, out_of_bounds)
         else:
             trained = _federated(folder, contract, participant or [], address, resume=resume)
@@ -68,9 +83,22 @@ def train(
             "seconds": seconds,
         }
         if publish:
-            document |= _publish(folder, contract, estimator, training)
+            document |= _publish(folder, contract, estimator, training, labelled)
             seconds["publishing"] = round(time.monotonic() - started - seconds["training"], 3)
     emit(document, as_json, lambda: _summarize(document))
+
+
+def _labelled(
+    study: Study, evaluate: Path | None, local: Path | None, out_of_bounds: Any
+) -> LabelledRows | None:
+    """The rows that the model will be scored on: read now, so that wrong ones end it now."""
+    if evaluate is None and local is None:
+        return None  # without the seconds that Concrete ML takes to be imported
+    from server_app.evaluation import labelled_rows
+
+    if evaluate is not None:
+        return labelled_rows(study, evaluate)
+    return labelled_rows(study, cast(Path, local), "training", out_of_bounds)
 
 
 def _locally(home: Path, study: Study, file: Path, out_of_bounds: str) -> Trained:
@@ -88,7 +116,7 @@ def _federated(
     from server_app.config import load_config
     from server_app.layout import Layout
     from server_app.participants import training_roster
-    from server_app.progress import training_progress
+    from server_app.progress import training_progress, what_is_learned
     from server_app.superlink import Tls
     from server_app.training_run import last_run, new_run, train_federated, training_record
 
@@ -101,6 +129,7 @@ def _federated(
     else:
         run = new_run(home, study, training_roster(home, study, files))
     if not run.is_trained:
+        say(what_is_learned(study))
         with training_progress() as report:
             train_federated(run, listen, tls, report)
     return run.model(), training_record(study, run), str(run.path)
@@ -113,22 +142,46 @@ def _warn_if_open(address: str) -> None:
     if host not in ("127.0.0.1", "::1", "localhost"):
         say(
             f"warning: Flower's community edition has no accounts: whoever reaches {address} can "
-            "run any program on this machine as this user, and on every participant's machine, "
-            "next to its rows. Train as a separate user or on a separate machine, without the "
-            "keys of the CA and of the publisher, and let a firewall admit your participants only"
+            "run any program on this machine as this user. Listen on loopback (--address "
+            "127.0.0.1:8444) and open nginx in front of it (packaging/nginx/README.md): it lets "
+            "nothing through but the calls of a participant, with a certificate of this server. "
+            "Until then let a firewall admit your participants alone, and train as a separate user "
+            "or on a separate machine, without the keys of the CA and of the publisher"
         )
 
 
-def _publish(home: Path, study: Study, estimator: Any, training: dict[str, Any]) -> dict[str, Any]:
+def _publish(
+    home: Path,
+    study: Study,
+    estimator: Any,
+    training: dict[str, Any],
+    labelled: LabelledRows | None,
+) -> dict[str, Any]:
     from server_app.publish import publish_model
 
-    last = _kept(training)
-    scores = {name: last[name] for name in ("accuracy", "r2") if last[name] is not None}
-    accuracy = {f"training_{name}": value for name, value in scores.items()}
     published = publish_model(
-        home, study, estimator, training=training, accuracy=accuracy, report=say
+        home,
+        study,
+        estimator,
+        training=training,
+        accuracy={f"{_OF_TRAINING}{name}": value for name, value in _scores(training).items()},
+        evaluation=labelled,
+        report=say,
     )
-    return {"model": published.model, "version": published.version}
+    return {
+        "model": published.model,
+        "version": published.version,
+        "accuracy": published.manifest.accuracy,
+    }
+
+
+def _scores(training: dict[str, Any]) -> dict[str, float]:
+    """The kept model's on the rows of the training.
+
+    None under differential privacy: scores come with the round after, and the last has none.
+    """
+    kept = _kept(training)
+    return {name: kept[name] for name in ("accuracy", "r2") if kept[name] is not None}
 
 
 def _kept(training: dict[str, Any]) -> dict[str, Any]:
@@ -140,13 +193,15 @@ def _kept(training: dict[str, Any]) -> dict[str, Any]:
 
 def _summarize(document: dict[str, Any]) -> None:
     training = document["training"]
-    last = _kept(training)
-    scored = [f"{k} {last[k]:.4f}" for k in ("accuracy", "r2") if last[k] is not None]
-    print(
-        f"{document['study']}: {training['rounds']} rounds, {training['participants']} "
-        f"participants, {training['rows']:,} rows{''.join(f', {text}' for text in scored)}"
-    )
+    told = [f"{training['rounds']} rounds", f"{training['participants']} participants"]
+    if training["rows"] is not None:
+        told.append(f"{training['rows']:,} rows")
+    scores = [f"{name} {value:.4f}" for name, value in _scores(training).items()]
+    print(f"{document['study']}: {', '.join(told + (scores or ['the last model is not scored']))}")
     if "version" in document:
         print(f"published as version {document['version']} of {document['model']}")
+        for name, value in document["accuracy"].items():
+            if not name.startswith(_OF_TRAINING):
+                print(f"  {name.replace('_', ' ')} {value:.4f}")
     else:
         print(f"the model is {document['run']}/model.skops")

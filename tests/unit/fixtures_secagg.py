@@ -17,6 +17,7 @@ from client_app.secure_round import SecureRound
 from server_app.secure_sum import SecureSum
 
 STUDY, RUN = "ab" * 32, "cd" * 16
+BINDING = b"what was asked"
 STAGES = ("share", "mask", "confirm", "reveal")
 
 
@@ -45,6 +46,7 @@ class Session:
             SecureRound(self.round_id, self.group, i, key) for i, key in enumerate(self.keys)
         ]
         self.sum = SecureSum(self.round_id, self.group)
+        self.sum.asking(BINDING)
         self.inputs = [
             np.random.default_rng(i).integers(0, 1 << 40, self.length).astype(np.uint64)
             for i in range(self.group.size)
@@ -68,7 +70,7 @@ class Session:
     def mask(self) -> None:
         for i in self.left("mask"):
             envelopes = self.sum.envelopes_for(i)
-            self.received[i] = self.participants[i].mask(envelopes, self.inputs[i])
+            self.received[i] = self.participants[i].mask(envelopes, self.inputs[i], BINDING)
             self.sum.masked(i, self.received[i])
 
     def confirm(self) -> None:

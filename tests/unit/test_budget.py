@@ -24,6 +24,7 @@ from blindfit.noise_plan import plan
 from blindfit.secagg.round_id import RoundId
 from client_app.budget import Budget, BudgetError
 from client_app.charges import DEFAULT_LIMIT, Limit
+from client_app.data_sets import DEFAULT_DATASET
 from client_app.study_budget import StudyBudget
 
 STUDY, OTHER = "a" * 64, "b" * 64
@@ -139,10 +140,11 @@ def test_what_cannot_be_accounted_for_is_refused(budget: Budget, rho: float) -> 
 
 
 def test_named_data_sets_have_accounts_of_their_own(home: Path) -> None:
-    names = (None, "patients", "patients-2")
+    names = (DEFAULT_DATASET, "patients", "patients-2")
     for name in names:
         Budget.open(home, name).charge(STUDY, "run", 1, 0, RHO, MUCH)
     assert [Budget.open(home, name).studies()[0].charges for name in names] == [1, 1, 1]
+    assert Budget.open(home).studies() == Budget.open(home, DEFAULT_DATASET).studies()
     for name in ("", "../x", "A", "-a", "a/b", "a" * 64):
         with pytest.raises(InputError, match="does not name a data set"):
             Budget.open(home, name)

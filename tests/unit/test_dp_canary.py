@@ -4,7 +4,7 @@ The release is made as participants make it: clipped sums, rounded, with three s
 noise, over several rounds. The attacker knows every other row, the parameters, and the canary; it
 asks only whether the canary is among the rows, and decides by the likelihood ratio. From how often
 it is right follows a lower bound of epsilon (Jagielski, Ullman and Oprea 2020, Auditing
-Differentially Private Machine Learning, section 3; with the intervals of Clopper and Pearson 1934).
+Differentially Private Machine Learning; with the intervals of Clopper and Pearson 1934).
 """
 
 from __future__ import annotations

@@ -116,6 +116,15 @@ def sum_up(participants, study, roster, number, *, parameters=None):
     return asked, {i: shared[i][0] for i in shared if i}
 
 
+def sum_up_next(participants, first, keys, study):
+    """The others come to round 2 beside ``participants[0]``, which has sent ``keys`` for it."""
+    asked = ask(study, 2)
+    roster = participants[1]._known_roster()
+    shown = {0: keys} | {i: one.advertise(asked, roster) for i, one in enumerate(participants) if i}
+    shared = {i: one.share(asked, shown) for i, one in enumerate(participants)}
+    return asked, {i: shared[i][0] for i in shared if i}
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -135,3 +144,42 @@ def test_a_damaged_memory_is_an_error_and_not_a_fresh_start(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(IntegrityError, match="damaged"):
         RunMemory(tmp_path / "run.json")
+
+
+def test_a_round_is_not_revealed_after_a_later_one_was_contributed_to(joined, study, roster):
+    """Or a participant could be made to say that it revealed less than it did."""
+    everybody = [one.participant for one in joined]
+    first, before = sum_up(everybody, study, roster, 1)
+    anna = joined[0].participant
+    _, keys = anna.contribute(first, before, following=2)
+    second, after = sum_up_next(everybody, first, keys, study)
+    anna.contribute(second, after)
+    with pytest.raises(ProtocolError, match="round 1: it was not begun here, or it is over"):
+        anna.reveal(first, {})
+
+
+def test_keys_for_the_next_round_say_that_this_one_may_still_be_revealed(joined, study, roster):
+    everybody = [one.participant for one in joined]
+    first, before = sum_up(everybody, study, roster, 1)
+    _, keys = joined[0].participant.contribute(first, before, following=2)
+    assert keys is not None
+    assert keys.revealed == 1
+    fresh = joined[1].participant.advertise(ask(study, 3), roster)
+    assert fresh.revealed == 0
+
+
+def test_what_was_revealed_is_never_forgotten(tmp_path):
+    memory = RunMemory(tmp_path / "run.json")
+    for number in (1, 2):
+        memory.begin(RoundId("ab" * 32, RUN, number), "roster")
+    memory.revealing(RoundId("ab" * 32, RUN, 2), 9)
+    memory.revealing(RoundId("ab" * 32, RUN, 1), 9)
+    assert RunMemory(tmp_path / "run.json").known.revealed == 2
+
+
+def test_a_study_of_few_rounds_does_not_tell_many_sums(tmp_path):
+    memory = RunMemory(tmp_path / "run.json")
+    memory.begin(RoundId("ab" * 32, RUN, 1), "roster")
+    memory.revealing(RoundId("ab" * 32, RUN, 1), 1)
+    with pytest.raises(ProtocolError, match="asks for a sum after 1 sums"):
+        memory.revealing(RoundId("ab" * 32, RUN, 1), 1)

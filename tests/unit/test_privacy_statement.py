@@ -75,8 +75,8 @@ def test_named_participants_keep_out_a_coordinator_that_cheats(five_keys):
         (4, 3, True, 1),
         (10, 7, False, 5),
         (10, 7, True, 3),
-        (200, 160, False, 40),
-        (200, 160, True, 40),
+        (200, 180, False, 20),
+        (200, 180, True, 20),
     ],
 )
 def test_how_many_may_collude(known, threshold, malicious, allowed):

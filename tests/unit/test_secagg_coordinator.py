@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from fixtures_secagg import Session, make_group
+from fixtures_secagg import BINDING, Session, make_group
 
 from blindfit.errors import ProtocolError
 from blindfit.secagg.group import Group
 from blindfit.secagg.statements import Advertisement
-from blindfit.secagg.topology import Topology
+from blindfit.secagg.topology import Topology, topology
 
 SIZE, THRESHOLD = 5, 3
 
@@ -99,21 +99,21 @@ def test_exchanged_envelopes_are_refused(session):
     envelopes = session.sum.envelopes_for(0)
     envelopes[1], envelopes[2] = envelopes[2], envelopes[1]
     refuse(session, "did not seal for this one",
-           lambda: session.participants[0].mask(envelopes, session.inputs[0]))  # fmt: skip
+           lambda: session.participants[0].mask(envelopes, session.inputs[0], BINDING))  # fmt: skip
 
 
 def test_envelopes_for_somebody_else_are_refused(session):
     session.until("mask")
     envelopes = session.sum.envelopes_for(0) | {1: session.sum.envelopes_for(2)[1]}
     refuse(session, "p1 did not seal for this one",
-           lambda: session.participants[0].mask(envelopes, session.inputs[0]))  # fmt: skip
+           lambda: session.participants[0].mask(envelopes, session.inputs[0], BINDING))  # fmt: skip
 
 
 def test_an_envelope_from_a_stranger_is_refused(session):
     session.until("mask")
     envelopes = session.sum.envelopes_for(0) | {SIZE + 1: b"x" * 48}
     refuse(session, "advertised no keys here",
-           lambda: session.participants[0].mask(envelopes, session.inputs[0]))  # fmt: skip
+           lambda: session.participants[0].mask(envelopes, session.inputs[0], BINDING))  # fmt: skip
 
 
 def test_survivors_whose_masks_are_not_in_its_input_are_refused():
@@ -184,7 +184,7 @@ def test_a_second_input_under_the_same_masks_is_refused(session):
     session.until("confirm")
     envelopes = session.sum.envelopes_for(0)
     refuse(session, "asked to mask when it was time to confirm",
-           lambda: session.participants[0].mask(envelopes, session.inputs[0]))  # fmt: skip
+           lambda: session.participants[0].mask(envelopes, session.inputs[0], BINDING))  # fmt: skip
 
 
 def test_without_confirmations_nothing_but_self_masks_is_revealed():
@@ -215,6 +215,25 @@ def test_in_a_sparse_graph_survivors_are_always_confirmed():
     session = Session(sparse, keys).until("confirm")
     refuse(session, "asked to reveal when it was time to confirm",
            lambda: session.participants[0].reveal({}))  # fmt: skip
+
+
+def test_participants_that_were_asked_differently_do_not_unmask_each_other():
+    """As when all but one get a model that makes their updates vanish."""
+    session = Session(*make_group(SIZE, THRESHOLD)).until("mask")
+    for i in range(SIZE):
+        envelopes = session.sum.envelopes_for(i)
+        binding = b"another question" if i == 0 else BINDING
+        session.sum.masked(i, session.participants[i].mask(envelopes, session.inputs[i], binding))
+    session.confirm()
+    session.reveal()
+    assert not (session.sum.total() == session.expected()).any()
+
+
+def test_a_split_neighbourhood_has_no_two_majorities():
+    """Half of a ring's neighbours are told of a dropout, the others are not: neither is enough."""
+    graph = topology("ab" * 32, 200, 180)
+    near = graph.holders(7)
+    assert 2 * graph.share_threshold > len(near)
 
 
 def test_what_is_revealed_is_one_kind_of_share_for_each_participant():
