@@ -23,7 +23,7 @@ _NOTES = 5  # what stays below the table of what went wrong and what was decided
 _STAGES = {
     "keys": "exchanging keys",
     "shares": "sharing the secrets of the masks",
-    "inputs": "participants train, and send their updates under masks",
+    "inputs": "waiting for inputs under masks",
     "survivors": "agreeing on whose updates are in the sum",
     "unmasking": "taking the masks off the sum",
 }
@@ -154,10 +154,12 @@ class _LiveTable:
         if name == "stage":
             self._stage = _STAGES.get(event["stage"], "")
             return
-        self._now, self._stage = "", ""
         if name in ("round_aggregated", "round_finished"):
             self._rounds[event["round"]] = _cells(event)
-        elif name in ("round_failed", "kept"):
+        if name == "round_finished":
+            return  # the round before: the one that goes on has just measured its model
+        self._now, self._stage = "", ""
+        if name in ("round_failed", "kept"):
             self._notes.append(describe(event))
         else:
             self._now = describe(event)

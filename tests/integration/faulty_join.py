@@ -1,7 +1,7 @@
-"""`join` for a participant whose machine dies at a stage: ``DIE_AT=share:2 ... join ...``.
+"""`join` for a participant whose machine dies at a stage: ``DIE_AT=share ... join ...``.
 
-The stage's handler in the process that trains kills the whole family with SIGKILL: `join`, the
-SuperNode, and itself. Everything else is the real program.
+The process that trains stops for ever in the stage's handler and says so; `join` then kills itself
+with SIGKILL, and all that it started ends. Everything else is the real program.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
+from typing import Any
 
-STAGE, _, ROUND = os.environ.get("DIE_AT", "").partition(":")
 HOST = [sys.executable, __file__, "host"]
 
 
@@ -19,15 +20,16 @@ def run_join() -> None:
     from client_app.cli import main
 
     node._HOST = HOST
+    inherited, take = node.clean_environment, node._Node._take
     # The process that trains starts with a clean environment, so it is told in another way.
-    inherited = node.clean_environment
-    node.clean_environment = lambda: (
-        inherited()
-        | {
-            "FLWR_DIE_AT": os.environ["DIE_AT"],
-            "FLWR_FAMILY": str(os.getpid()),
-        }
-    )
+    node.clean_environment = lambda: inherited() | {"FLWR_DIE_AT": os.environ["DIE_AT"]}
+
+    def die_when_told(self: Any, event: dict[str, Any]) -> None:
+        if event["event"] == "dying":
+            os.kill(os.getpid(), signal.SIGKILL)
+        take(self, event)
+
+    node._Node._take = die_when_told
     main()
 
 
@@ -35,16 +37,11 @@ def run_host() -> None:
     from client_app import app_host
     from client_app.participant import Participant
 
-    stage, _, number = os.environ["FLWR_DIE_AT"].partition(":")
-    real = getattr(Participant, stage)
+    def die(self: Any, *asked: Any) -> None:
+        self._tell("dying")
+        time.sleep(600)
 
-    def die(self: Participant, asked: object, *more: object) -> object:
-        if asked.round_id.round >= int(number):  # type: ignore[attr-defined]
-            os.kill(int(os.environ["FLWR_FAMILY"]), signal.SIGKILL)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(self, asked, *more)
-
-    setattr(Participant, stage, die)
+    setattr(Participant, os.environ["FLWR_DIE_AT"], die)
     app_host.main()
 
 
