@@ -71,6 +71,7 @@ def examine(story: Story) -> Findings:
         "dataset": "digits",
         "participants": PARTICIPANTS,
         "rounds": story.study.federation.rounds,
+        "secure_aggregation": story.training["training"]["secure_aggregation"],
         "accuracy": {
             "encrypted": accuracy_score(story.truth, answers[0].predictions.values),
             "federated": accuracy_score(story.truth, model.predict(X)),

@@ -22,7 +22,7 @@ from blindfit.rows import read_rows
 from blindfit.study import Study, load_study
 from client_app.session import Answer, Session
 from demo.deployment import PASSPHRASE, Deployment
-from demo.programs import Background, command, wait_until
+from demo.programs import Background, ask, command, wait_until
 from demo.scan import Snapshots
 from examples.prepare import write_example
 
@@ -74,13 +74,15 @@ def tell(folder: Path, rounds: int | None = None) -> Story:
     shutil.rmtree(folder, ignore_errors=True)
     say("· splitting scikit-learn's digits: three participants, and a test set nobody trains on")
     write_example("digits", folder / "data", PARTICIPANTS)
-    study = load_study(_write_study(folder, rounds))
-    test = read_rows(folder / "data" / "test.csv", study.schema_, with_target=True)
+    path = _write_study(folder, rounds)
+    schema = load_study(path).schema_
+    test = read_rows(folder / "data" / "test.csv", schema, with_target=True)
     started = time.perf_counter()
     say("· starting a server: its own certificate authority, TLS, FHE workers")
     with Deployment(folder, record=True) as deployment, ExitStack() as stack:
-        story = Story(deployment, study, test, encode_target(test, study.schema_))
         _enroll(deployment)
+        study = _pin(deployment, path)
+        story = Story(deployment, study, test, encode_target(test, schema))
         _train(story, stack)
         _predict_and_rotate(story)
     story.seconds["total"] = time.perf_counter() - started
@@ -103,6 +105,13 @@ def _enroll(deployment: Deployment) -> None:
     deployment.enroll(CLIENT)
 
 
+def _pin(deployment: Deployment, path: Path) -> Study:
+    """The study with its participants' keys: the server cannot invent any then."""
+    say("· writing the participants' keys into the study, which each of them accepts by its digest")
+    ask("blindfit-server", "study", "pin", path, "--home", deployment.server)
+    return load_study(path)
+
+
 def _participants() -> list[str]:
     return [f"hospital-{number}" for number in range(1, PARTICIPANTS + 1)]
 
@@ -110,7 +119,10 @@ def _participants() -> list[str]:
 def _train(story: Story, stack: ExitStack) -> None:
     rounds, deployment = story.study.federation.rounds, story.deployment
     study = deployment.folder / "study.toml"
-    say(f"· training {rounds} rounds with real Flower processes, then compiling to FHE")
+    say(
+        f"· training {rounds} rounds with real Flower processes and secure aggregation (the server "
+        "learns sums, and no hospital's update), then compiling to FHE"
+    )
     snapshots = Snapshots(deployment.server / "federation")
     log = deployment.folder / "train.log"
     train = Background(

@@ -18,6 +18,13 @@ def lines(findings: Findings) -> list[tuple[str, str]]:
         ("Accuracy, federated model in clear", f"{accuracy['federated']:.4f}"),
         ("Accuracy, if all rows had been in one place", f"{accuracy['centralized']:.4f}"),
         (
+            "Secure aggregation",
+            f"on: of each round the server learned the sum over {document['participants']} "
+            "hospitals, whose keys the study names, and no hospital's part of it"
+            if document["secure_aggregation"]
+            else "off!",
+        ),
+        (
             "Encrypted equals quantized clear",
             f"{matches:.1%} of {document['encrypted_rows']} rows, with both keys",
         ),

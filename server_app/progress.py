@@ -27,6 +27,7 @@ _STAGES = {
     "survivors": "agreeing on whose updates are in the sum",
     "unmasking": "taking the masks off the sum",
 }
+_NOISY = " (so losses and scores are noisy, too, and the last model has none)"
 _COLUMNS = ("round", "participants", "rows", "loss", "score", "seconds", "refused")
 
 
@@ -51,12 +52,12 @@ def what_is_learned(study: Study) -> str:
     """What a training of ``study`` lets the coordinator's machine read, in a line."""
     guarantee = study.privacy.guarantee
     if not study.privacy.secure_aggregation:
-        noise = ", with the noise that it added" if guarantee else ""
+        noise = f", with the noise that it added{_NOISY}" if guarantee else ""
         return (
             "warning: the study turns secure aggregation off: this machine can read every "
             f"participant's update{noise}"
         )
-    noise = ", with noise in it" if guarantee else ""
+    noise = f", with noise in it{_NOISY}" if guarantee else ""
     return f"updates are summed under masks: this machine learns each round's sum alone{noise}"
 
 

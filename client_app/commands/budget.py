@@ -135,7 +135,9 @@ def _print_limit(account: Account) -> None:
         f"{account.limit.delta:g}; spent {rounded_up(account.spent)}"
     )
     if account.limit.holds(account.spent):
-        print(f"what is left is enough for one more study of epsilon {rounded_down(account.left)}")
+        more = " (several tell less than the sum says)" if account.spent else ""
+        left = rounded_down(account.left)
+        print(f"what is left is enough for one more study of epsilon {left}{more}")
     else:
         print("more than the limit is spent: what would be counted is refused until it is raised")
 

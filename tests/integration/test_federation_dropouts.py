@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
 import psutil
 import pytest
 from fixtures_federation import (
