@@ -10,8 +10,6 @@ from blindfit.errors import InputError
 from blindfit.files import private_folder, write_atomic
 from blindfit.study import Study
 
-_LEAST_DIGITS = 12  # of a digest, when a script says which study it accepts
-
 
 def study_folder(home: Path, study: Study) -> Path:
     """Where a home keeps what belongs to one study, by its digest."""
@@ -40,9 +38,11 @@ def accept(home: Path, study: Study) -> None:
 
 
 def require_same(study: Study, digest: str) -> None:
-    """Raises `InputError` unless ``digest`` is the study's, or its first 12 digits or more."""
-    given = digest.strip().lower()
-    if len(given) < _LEAST_DIGITS or not study.digest.startswith(given):
+    """Raises `InputError` unless ``digest`` is the study's.
+
+    All of it: who writes two studies finds two with the same beginning.
+    """
+    if digest.strip().lower() != study.digest:
         raise InputError(
             f"--accept names another study: this one is {study.digest}",
             hint="compare the digest with the one that the coordinator told you",

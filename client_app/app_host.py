@@ -26,6 +26,7 @@ class HostTask:
     """
 
     study: str
+    digest: str
     data: str
     out_of_bounds: str
     identity: str
@@ -90,6 +91,7 @@ def _load(task: HostTask, tell: Any) -> Any:
     from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
     from blindfit.dataset import load
+    from blindfit.errors import StudyError
     from blindfit.study import load_study
     from client_app.budget import Budget
     from client_app.federation import make_client_app
@@ -98,6 +100,8 @@ def _load(task: HostTask, tell: Any) -> Any:
     from client_app.study_budget import StudyBudget
 
     study = load_study(Path(task.study))
+    if study.digest != task.digest:
+        raise StudyError(f"{task.study} was changed after it was accepted")
     data = load(study, Path(task.data), cast(Any, task.out_of_bounds))
     key = cast(ec.EllipticCurvePrivateKey, load_ssh_private_key(task.identity.encode(), None))
     memory = RunMemory(Path(task.memory))

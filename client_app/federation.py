@@ -13,7 +13,7 @@ from collections.abc import Callable
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from blindfit.errors import TrainingError
+from blindfit.errors import BudgetError, ProtocolError, TrainingError, UpdateError
 from blindfit.federation_messages import (
     message_of,
     read_end,
@@ -98,14 +98,26 @@ def _handler(
         try:
             return Message(stage(participant, message.content), reply_to=message)
         except TrainingError as error:
-            reason = str(error)
+            told, reason = str(error), _for_the_coordinator(error)
         except Exception as error:  # noqa: BLE001 - its text may quote rows, and Flower would send it
             _log.exception("the round failed here; the coordinator is told the kind of error only")
-            reason = f"{type(error).__name__} at the participant"
-        tell("refused", reason=reason)
+            told = reason = f"{type(error).__name__} at the participant"
+        tell("refused", reason=told)
         return Message(Error(REFUSED, reason), reply_to=message)
 
     return handle
+
+
+def _for_the_coordinator(error: TrainingError) -> str:
+    """What a refusal says: of what the coordinator did all, of the participant's own nothing.
+
+    A number of rows, or what is left of a budget, would be a release without noise.
+    """
+    if isinstance(error, ProtocolError | UpdateError):
+        return str(error)
+    if isinstance(error, BudgetError):
+        return "its privacy budget does not allow this round"
+    return "its rows could not be trained with"
 
 
 __all__ = ["REFUSED", "make_client_app"]

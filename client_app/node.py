@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blindfit.dataset import load
-from blindfit.errors import IntegrityError, TrainingError, UnavailableError
+from blindfit.errors import IntegrityError, RowsError, TrainingError, UnavailableError
 from blindfit.events import Event, EventReader
 from blindfit.files import private_folder, sync_folder, write_atomic
 from blindfit.flower_process import FlowerProcess, free_port
@@ -78,15 +78,27 @@ def take_part(participation: Participation, report: Report) -> Outcome:
     `IntegrityError` when it ships another app than the study's.
     """
     study = load_study(participation.study)
-    data = load(study, participation.data, participation.out_of_bounds)
-    report({"event": "checked", "rows": len(data.X), "warning": data.warning})
+    rows = _checked(study, participation, report)
     with (
         tempfile.TemporaryDirectory(prefix="blindfit-join-") as folder,
         TlsForwarder(
             participation.server, participation.ca, participation.credentials
         ) as forwarder,
     ):
-        return _Node(participation, study, Path(folder), forwarder, report).run(len(data.X))
+        return _Node(participation, study, Path(folder), forwarder, report).run(rows)
+
+
+def _checked(study: Study, participation: Participation, report: Report) -> int:
+    """How many rows there are. They are read here to be checked, and not kept."""
+    data = load(study, participation.data, participation.out_of_bounds)
+    most = study.privacy.max_rows
+    if len(data.X) > most:
+        raise RowsError(
+            f"{participation.data} has {len(data.X)} rows; the study has room for {most}",
+            hint="ask the coordinator to raise privacy.max_rows",
+        )
+    report({"event": "checked", "rows": len(data.X), "warning": data.warning})
+    return len(data.X)
 
 
 class _Node:
@@ -141,6 +153,7 @@ class _Node:
         events = private_folder(self._folder / "events") / "events.jsonl"
         task = HostTask(
             study=str(self._with.study.resolve()),
+            digest=study.digest,
             data=str(self._with.data.resolve()),
             out_of_bounds=self._with.out_of_bounds,
             identity=participant_key_pem(self._with.key),

@@ -92,7 +92,11 @@ class Participant:
         words, metrics = self._words(contribution, asked)
         # The shares are checked before anything is booked: a round that stops here costs nothing.
         masked = secure.mask(envelopes, words, asked.binding)
-        self._charge(secure, contribution, asked.round_id)
+        try:
+            self._charge(secure, contribution, asked.round_id)
+        except TrainingError:
+            secure.forget()
+            raise
         self._memory.sending(asked.round_id)
         self._done(asked, metrics, started)
         if following is None:
@@ -176,7 +180,7 @@ class Participant:
 
     def _require_study(self, round_id: RoundId) -> None:
         if round_id.study != self.study.digest:
-            raise TrainingError("the coordinator's study differs from this participant's")
+            raise ProtocolError("the coordinator's study differs from this participant's")
 
     def _agreed(self, announced: Roster) -> Roster:
         """The study's participants, else those whom the coordinator names."""
@@ -217,7 +221,7 @@ class Participant:
 
 def _checked(asked: Instruction, study: Study) -> Parameters:
     if not np.isfinite(asked.parameters).all():
-        raise TrainingError("the coordinator's parameters are not finite")
+        raise ProtocolError("the coordinator's parameters are not finite")
     return unflatten(study, asked.parameters)
 
 

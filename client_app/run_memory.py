@@ -18,13 +18,12 @@ from blindfit.secagg.round_id import RoundId
 
 @dataclass(frozen=True)
 class Remembered:
-    """``run`` and ``roster`` (digests) of the run, the last round, and whether it was revealed.
+    """What is known of one run: its ``roster`` (digest) and the last round.
 
     ``sent`` is the last round that an input was sent to, ``revealed`` the last one of which
     shares were revealed; 0 for none. ``reveals`` counts the rounds that were.
     """
 
-    run: str = ""
     roster: str = ""
     round: int = 0
     sent: int = 0
@@ -38,28 +37,30 @@ class Remembered:
 
 
 class RunMemory:
-    """The memory in ``path`` for one study; it takes one new run for each start of the program."""
+    """The memory in ``path`` for one study; it takes one new run for each start of the program.
+
+    No run is ever forgotten: a coordinator that came back to one after another would find a
+    participant that says it revealed nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._may_be_new = True
-        self._known = _read(path)
+        self._runs = _read(path)
+        self._run = ""  # the one that this program takes part in
 
     @property
     def known(self) -> Remembered:
-        """What is remembered."""
-        return self._known
+        """What is remembered of the run that goes on."""
+        return self._runs.get(self._run, Remembered())
 
     def begin(self, round_id: RoundId, roster: str) -> None:
         """Note that this round begins; raises `ProtocolError` for one that must not."""
-        known = self._known
-        if round_id.run != known.run:
-            if not self._may_be_new:
-                raise ProtocolError(
-                    "the coordinator came with another run of this study",
-                    hint="run `blindfit-client join` again to take part in another run",
-                )
-            known = Remembered(run=round_id.run, roster=roster)
+        if self._run not in ("", round_id.run):
+            raise ProtocolError(
+                "the coordinator came with another run of this study",
+                hint="run `blindfit-client join` again to take part in another run",
+            )
+        known = self._runs.get(round_id.run, Remembered(roster=roster))
         if roster != known.roster:
             raise ProtocolError("the coordinator came with other participants in mid-run")
         if round_id.round <= known.round:
@@ -67,16 +68,16 @@ class RunMemory:
                 f"the coordinator came with round {round_id.round} after round {known.round}: "
                 "no round is done twice"
             )
+        self._run = round_id.run
         self._keep(replace(known, round=round_id.round))
-        self._may_be_new = False
 
     def sending(self, round_id: RoundId) -> None:
         """Note that an input is about to be sent."""
-        self._keep(replace(self._known, sent=round_id.round))
+        self._keep(replace(self.known, sent=round_id.round))
 
     def revealing(self, round_id: RoundId, most: int) -> None:
         """Note that shares will be revealed now; raises `ProtocolError` beyond ``most`` sums."""
-        known = self._known
+        known = self.known
         if known.reveals >= most:
             raise ProtocolError(
                 f"the coordinator asks for a sum after {most} sums of this run: a study of so many "
@@ -86,17 +87,20 @@ class RunMemory:
         self._keep(replace(known, revealed=last, reveals=known.reveals + 1))
 
     def _keep(self, known: Remembered) -> None:
+        runs = self._runs | {self._run: known}
         private_folder(self._path.parent)
-        write_atomic(self._path, json.dumps(asdict(known)).encode())
-        self._known = known
+        document = {run: asdict(one) for run, one in runs.items()}
+        write_atomic(self._path, json.dumps(document).encode())
+        self._runs = runs
 
 
-def _read(path: Path) -> Remembered:
+def _read(path: Path) -> dict[str, Remembered]:
     try:
-        return Remembered(**json.loads(path.read_bytes()))
+        document = json.loads(path.read_bytes())
+        return {run: Remembered(**one) for run, one in document.items()}
     except FileNotFoundError:
-        return Remembered()
-    except (ValueError, TypeError) as error:
+        return {}
+    except (ValueError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"{path} is damaged",
             hint="restore it from a backup; without it a round could be done twice",

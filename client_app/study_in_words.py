@@ -40,8 +40,7 @@ def _computed(study: Study) -> str:
     return (
         f"What is computed: a {model.estimator}{f' ({params})' if params else ''} that predicts "
         f"{target} from {len(schema.columns())} columns, by {how} in up to "
-        f"{study.federation.rounds} rounds with at least {study.federation.min_participants} "
-        "participants."
+        f"{study.federation.rounds} rounds."
     )
 
 

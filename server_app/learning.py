@@ -55,6 +55,7 @@ class Averager:
 
     def __init__(self, study: Study, addends: int) -> None:
         self._study, self._averaging = study, Averaging(study, addends)
+        _ = self._averaging.codec  # so that an overflow is found before any round
 
     def begin(self) -> Progress:
         """See `Learner`."""

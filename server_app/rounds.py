@@ -66,6 +66,7 @@ class _Training:
         self._learner = make_learner(self._study, len(self._roster))
         self._at = run.checkpoint() or Checkpoint(self._learner.begin())
         self._failures = 0
+        self._ended = False
 
     def _secure_sums(self, group: Group) -> SecureSums:
         node_of = {name: node for node, name in self._names.items()}
@@ -84,7 +85,7 @@ class _Training:
     def all_rounds(self) -> None:
         federation = self._study.federation
         first = True
-        while len(self._at.records) < federation.rounds:
+        while len(self._at.records) < federation.rounds and not self._ended:
             if should_stop(self._at.records, self._at.best_round, federation.early_stop):
                 self._take_best()
                 return
@@ -168,6 +169,11 @@ class _Training:
         self._run.tell("round_failed", round=number, reason=reason)
         self._failures += 1
         if self._failures == MOST_FAILURES:
+            if self._study.privacy.guarantee is not None and self._at.records:
+                # What a lost round told is paid for, and nobody may pay more: the model is done.
+                self._run.tell("kept", round=self._at.records[-1].round)
+                self._ended = True
+                return
             last = self._at.records[-1].round if self._at.records else None
             kept = "there is no model yet" if last is None else f"the model of round {last} is kept"
             raise TrainingError(

@@ -15,6 +15,7 @@ from blindfit.roster import Roster
 from blindfit.secagg.group import Group
 from blindfit.study import Study
 from server_app.control import Control
+from server_app.learning import make_learner
 from server_app.run_folder import RunFolder
 from server_app.superlink import SuperLink, Tls
 
@@ -28,7 +29,7 @@ def new_run(home: Path, study: Study, roster: Roster) -> RunFolder:
     """A folder for a new run of ``study`` with ``roster``.
 
     Raises `InputError` for fewer participants than the study needs, and `StudyError` for a
-    threshold that they cannot meet.
+    threshold that they cannot meet and for sums that could overflow.
     """
     needed = study.federation.min_participants
     if len(roster) < needed:
@@ -38,6 +39,7 @@ def new_run(home: Path, study: Study, roster: Roster) -> RunFolder:
         )
     if study.privacy.secure_aggregation:
         Group.of(study, roster)
+    make_learner(study, len(roster))
     return RunFolder.create(_new_path(home, study), study, roster)
 
 

@@ -174,7 +174,7 @@ def test_what_was_revealed_is_never_forgotten(tmp_path):
         memory.begin(RoundId("ab" * 32, RUN, number), "roster")
     memory.revealing(RoundId("ab" * 32, RUN, 2), 9)
     memory.revealing(RoundId("ab" * 32, RUN, 1), 9)
-    assert RunMemory(tmp_path / "run.json").known.revealed == 2
+    assert memory.known.revealed == 2
 
 
 def test_a_study_of_few_rounds_does_not_tell_many_sums(tmp_path):
@@ -183,3 +183,28 @@ def test_a_study_of_few_rounds_does_not_tell_many_sums(tmp_path):
     memory.revealing(RoundId("ab" * 32, RUN, 1), 1)
     with pytest.raises(ProtocolError, match="asks for a sum after 1 sums"):
         memory.revealing(RoundId("ab" * 32, RUN, 1), 1)
+
+
+def test_a_run_is_remembered_beside_others(tmp_path):
+    """Or a coordinator that came back to it would find a participant that revealed nothing."""
+    path = tmp_path / "run.json"
+    first, other = RoundId("ab" * 32, RUN, 2), RoundId("ab" * 32, OTHER_RUN, 1)
+    memory = RunMemory(path)
+    memory.begin(first, "roster")
+    memory.revealing(first, 9)
+    RunMemory(path).begin(other, "roster")
+    back = RunMemory(path)
+    with pytest.raises(ProtocolError, match="round 2 after round 2"):
+        back.begin(first, "roster")
+    back.begin(RoundId("ab" * 32, RUN, 3), "roster")
+    assert (back.known.revealed, back.known.reveals) == (2, 1)
+
+
+def test_a_refusal_tells_the_coordinator_nothing_of_the_rows():
+    from blindfit.errors import BudgetError
+    from client_app.federation import _for_the_coordinator
+
+    assert _for_the_coordinator(ProtocolError("round 5 after round 5")) == "round 5 after round 5"
+    for own in (TrainingError("67 rows; room for 50"), BudgetError("epsilon 7.9 of 8")):
+        told = _for_the_coordinator(own)
+        assert not any(digit in told for digit in "0123456789")
