@@ -1,8 +1,8 @@
 """Flower's SuperNode, which asks the SuperLink more often: ``python -m client_app.supernode ...``.
 
-A round of secure aggregation has several messages, and an idle SuperNode of Flower 1.41 asks for the
-next one every three seconds, without an option to change that. So the loop's clock is exchanged: it
-asks soon while a training goes on, and rarely when there was no message for a while.
+A round of secure aggregation has several messages, and an idle SuperNode of Flower 1.41 asks for
+the next one every three seconds, without an option to change that. So the loop's clock is
+exchanged: it asks soon while a training goes on, and rarely when there was no message for a while.
 """
 
 from __future__ import annotations
