@@ -41,7 +41,8 @@ class PrivacySection(Strict):
     """``[privacy]``: secure aggregation is on unless it is turned off.
 
     ``threshold`` is how many participants must survive a round (None: more than half of those that
-    the study knows); ``max_rows`` bounds the rows of one participant, so that no sum can overflow.
+    the study knows; of more than 100, nine tenths). ``max_rows`` bounds one participant's rows,
+    so that no sum can overflow.
     """
 
     secure_aggregation: bool = True

@@ -44,6 +44,8 @@ def not_covered(
         "Poisoning: a participant that trains on false rows, or sends an update of its choice, is "
         "not detected and can change the model."
         + ("" if secrecy is None else " Nobody can look at its update by itself."),
+        "Several rounds together: each is a sum over those that finished it. If one participant is "
+        "in one sum and not in the next, their difference tells about it.",
         "What is public by design: the study with its columns, bounds and classes, and how many "
         "took part. The coordinator also sees who took part in which round, and when.",
         "Other trainings on the same rows, also a repeated run of this study: what each of them "

@@ -104,6 +104,10 @@ class Study(Strict):
         other = "r2" if self.schema_.is_classification else "accuracy"
         if stop is not None and stop.metric == other:
             raise ValueError(f"federation.early_stop.metric {other} does not fit the target")
+        if stop is not None and stop.metric == "loss" and self.privacy.participants is not None:
+            raise ValueError(
+                "federation.early_stop.metric loss is not told with privacy.participants"
+            )
         return self
 
     @model_validator(mode="after")
