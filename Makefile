@@ -41,7 +41,7 @@ check: $(STAMP) ## Lint, types, import rules, stubs, unit tests
 	$(BIN)/lint-imports
 	sh scripts/check_proto.sh $(BIN)/python
 	$(BIN)/python scripts/check_readme.py
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" -n 2 --dist loadfile
 
 test: check ## check, and the tests with real FHE, Flower, nginx and daemons
 	sh scripts/install_nginx.sh

@@ -66,10 +66,13 @@ time.sleep(600)
 
 # A process of ours with such a tree. With a fork of its own that holds all its pipes, on demand.
 OWNER = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from blindfit.flower_process import FlowerProcess, sigterm_as_interrupt
 
+# As on a terminal: where tests run in the background these are ignored, and that is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 folder, mark = Path(sys.argv[1]), sys.argv[2]
 command = [sys.executable, str(folder / "tree.py"), *sys.argv[3:]]
 marked = {"TEST_MARK": mark}
