@@ -46,7 +46,7 @@ def test_no_prediction_fails_while_the_keys_rotate(findings):
 def test_the_report_has_the_agreed_shape(findings, tmp_path, capsys):
     document = json.loads(json.dumps(findings.document))
     assert set(document) == {
-        "dataset", "participants", "rounds", "accuracy", "encrypted_rows",
+        "dataset", "participants", "rounds", "secure_aggregation", "accuracy", "encrypted_rows",
         "encrypted_matches_clear", "rotation", "seconds",
     }  # fmt: skip
     assert set(document["seconds"]) == {"training", "compile", "predict_p50", "total"}
