@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-PIECE_BYTES = 512 << 10
+PIECE_BYTES = 640 << 10
 WINDOW_BYTES = 3 * PIECE_BYTES
 
 
