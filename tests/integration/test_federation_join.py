@@ -70,7 +70,7 @@ def test_a_server_of_another_authority_ends_the_join_at_once(
     started = time.monotonic()
     with pytest.raises(AccessError, match=r"is not the one that .*ca\.pem vouches for"):
         take_part(here, lambda event: None)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20, "it waited for the study's join_timeout"
 
 
 def test_no_server_ends_the_join_after_its_bound(tmp_path: Path, federation_tls: Tls) -> None:  # noqa: F811
