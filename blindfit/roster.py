@@ -17,13 +17,14 @@ from blindfit.schema import Strict
 
 MEMBER_NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$"
 MAX_MEMBERS = 100_000
+_MAX_KEY_TEXT = 1_000  # a P-384 key has 180 characters; the rest may be a comment
 
 
 class Member(Strict):
     """``[[participants]]`` of a study: a name and a P-384 public key in OpenSSH's form."""
 
     name: str = Field(pattern=MEMBER_NAME)
-    key: str
+    key: str = Field(max_length=_MAX_KEY_TEXT)
 
     @field_validator("key")
     @classmethod

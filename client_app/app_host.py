@@ -1,8 +1,8 @@
 """The process that trains on a participant's rows: ``python -m client_app.app_host``.
 
-It gets its task on standard input, one JSON document. It has the rows
-and the participant's signing key, and it handles what the coordinator sends; so it is confined to
-the files it needs before it looks at any of that. It cannot read the client's FHE keys.
+It gets its task on standard input, one JSON document. It has the rows and the participant's signing
+key, and it handles what the coordinator sends; so it is confined to the files it needs before it
+looks at any of that. It cannot read the client's FHE keys.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def run(task: HostTask, tell: Any) -> None:
-    """Serve the SuperNode; what goes wrong at the start is told as an event."""
+    """Serve the SuperNode until the parent ends this process; ``tell`` gets how far it is."""
     from client_app.sandbox import confine, python_paths
 
     # Before anything else is imported: threads that numpy starts would stay unconfined.

@@ -148,7 +148,8 @@ class SecureRound:
         ``signatures`` are those of holders that confirmed, by index; without any, everybody
         survived. The secrets are gone then.
         """
-        if not signatures and self._group.topology.is_complete:
+        unconfirmed = _STAGES[self._next : self._next + 1] == ("confirm",)
+        if unconfirmed and not signatures and self._group.topology.is_complete:
             secrets = self._step("reveal", instead_of="confirm")
             self._survivors = self._members
         else:

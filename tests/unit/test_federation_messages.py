@@ -130,6 +130,7 @@ def test_a_roster_survives_the_message(participant_roster):
         (["a", "b"], ["x"], "does not say who"),
         (["a"], ["ssh-ed25519 AAAA"], "list of participants"),
         ([], [], "list of participants"),
+        (["a"], ["ecdsa-sha2-nistp384 " + "A" * 100_000], "list of participants: String should"),
     ],
 )
 def test_a_roster_that_is_none_is_refused(names, keys, message):

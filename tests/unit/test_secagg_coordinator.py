@@ -209,6 +209,12 @@ def test_who_revealed_without_confirming_leaves_too_few_to_reveal_the_other_secr
         session.participants[3].reveal(signatures)
 
 
+def test_after_survivors_were_confirmed_nothing_is_revealed_without_signatures(session):
+    session.until("reveal")
+    refuse(session, "0 of this one's neighbours confirmed the same survivors",
+           lambda: session.participants[0].reveal({}))  # fmt: skip
+
+
 def test_in_a_sparse_graph_survivors_are_always_confirmed():
     group, keys = make_group(4, 3)
     sparse = Group(group.roster, Topology((2, 0, 3, 1), 2, 2), 3)
