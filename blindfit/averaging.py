@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.errors import TrainingError
-from blindfit.estimators import Parameters, parameter_shapes, unflatten
+from blindfit.estimators import (
+    Parameters,
+    flatten,
+    make_estimator,
+    parameter_shapes,
+    tweedie_power,
+    unflatten,
+)
 from blindfit.fixed_point import FixedPoint
 from blindfit.metrics import Metrics
 from blindfit.study import Study
@@ -25,7 +32,6 @@ Words = NDArray[np.uint64]
 MAX_PARAMETER = float(1 << 20)
 # Without secure aggregation no list of participants is agreed on, and so many may take part.
 READABLE_ADDENDS = 1024
-_POWERS = {"PoissonRegressor": 1.0, "GammaRegressor": 2.0}
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Averaging:
             *np.clip(np.nan_to_num(means, nan=MAX_PARAMETER), -MAX_PARAMETER, MAX_PARAMETER),
         ]
         if parameters is not None:
-            flat = np.concatenate([array.ravel() for array in parameters]) / self._unit
+            flat = flatten(parameters) / self._unit
             if not (np.abs(flat) <= MAX_PARAMETER).all():
                 raise TrainingError(
                     f"the local fit has parameters beyond {MAX_PARAMETER * self._unit:g}",
@@ -111,10 +117,7 @@ class Averaging:
     @cached_property
     def _metric_units(self) -> list[float]:
         unit = self._unit
-        model = self.study.model
-        power = _POWERS.get(model.estimator, 0.0)
-        if model.estimator == "TweedieRegressor":
-            power = float(model.params.get("power", 0.0))
+        power = tweedie_power(make_estimator(self.study)) or 0.0
         units = {
             "loss": unit ** (2 - power),
             "squared_error": unit**2,

@@ -31,7 +31,8 @@ Parameters = list[NDArray[np.float64]]
 # the objective by less than any solver's tolerance.
 PHANTOM_WEIGHT = 1e-9
 _TRIAL_ROWS = 20  # for each class; enough for a stratified validation split of a tenth
-_GENERALIZED = ("PoissonRegressor", "GammaRegressor", "TweedieRegressor")
+GENERALIZED = frozenset({"PoissonRegressor", "GammaRegressor", "TweedieRegressor"})
+_POWERS = {"PoissonRegressor": 1.0, "GammaRegressor": 2.0}
 
 
 def make_estimator(study: Study) -> Any:
@@ -105,6 +106,17 @@ def parameter_shapes(study: Study) -> list[tuple[int, ...]]:
     return [(outputs, width), (outputs,)]
 
 
+def flatten(parameters: Parameters) -> NDArray[np.float64]:
+    """All numbers of coefficients and intercept, one after the other (n,)."""
+    return np.concatenate([array.ravel() for array in parameters])
+
+
+def tweedie_power(estimator: Any) -> float | None:
+    """0 is normal, 1 Poisson, 2 gamma; None for estimators that minimize another loss."""
+    name = type(estimator).__name__
+    return float(estimator.power) if name == "TweedieRegressor" else _POWERS.get(name)
+
+
 def unflatten(study: Study, flat: NDArray[np.float64]) -> Parameters:
     """Coefficients and intercept from all their numbers, (n,); raises `UpdateError`."""
     shapes = parameter_shapes(study)
@@ -146,7 +158,7 @@ def set_parameters(estimator: Any, study: Study, parameters: Parameters) -> Any:
     estimator.intercept_ = intercept if as_array else float(intercept[0])
     if study.schema_.is_classification:
         estimator.classes_ = class_labels(study)
-    if name in _GENERALIZED:
+    if name in GENERALIZED:
         estimator._base_loss = estimator._get_loss()  # predict() takes its link function from it
     return estimator
 

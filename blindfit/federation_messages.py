@@ -17,7 +17,7 @@ from flwr.app import ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from blindfit.errors import UpdateError
-from blindfit.estimators import Parameters
+from blindfit.estimators import Parameters, flatten
 from blindfit.secagg.masks import Words, from_bytes, to_bytes
 from blindfit.secagg.round_id import RoundId
 
@@ -69,8 +69,7 @@ def write_instruction(
         study=round_id.study, run=round_id.run, round=round_id.round, purpose=purpose
     )
     if parameters is not None:
-        flat = np.concatenate([array.ravel() for array in parameters])
-        record_of(content)["parameters"] = flat.astype(_NUMBER).tobytes()
+        record_of(content)["parameters"] = flatten(parameters).astype(_NUMBER).tobytes()
     return content
 
 

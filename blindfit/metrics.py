@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss, mean_tweedie_deviance
 
-from blindfit.estimators import class_labels
+from blindfit.estimators import class_labels, tweedie_power
 from blindfit.events import finite
 from blindfit.study import Study
 
@@ -75,7 +75,7 @@ def evaluate(estimator: Any, study: Study, X: NDArray[np.float64], y: NDArray[An
     middle = 0.0 if bounds is None else (bounds.min + bounds.max) / 2
     predicted = estimator.predict(X)
     squared_error = float(np.sum((predicted - y) ** 2))
-    power = _tweedie_power(estimator)
+    power = tweedie_power(estimator)
     loss = squared_error if power is None else _deviance(y, predicted, power)
     centred = y - middle
     return Metrics(
@@ -97,13 +97,6 @@ def _classification_loss(
     others = decision.copy()
     np.put_along_axis(others, true, -np.inf, axis=1)
     return float(np.sum(np.maximum(0.0, 1.0 - (own - others.max(axis=1)))))
-
-
-def _tweedie_power(estimator: Any) -> float | None:
-    """0 is normal, 1 Poisson, 2 gamma; None for estimators that minimize a squared error."""
-    powers = {"PoissonRegressor": 1.0, "GammaRegressor": 2.0}
-    name = type(estimator).__name__
-    return float(estimator.power) if name == "TweedieRegressor" else powers.get(name)
 
 
 def _deviance(y: NDArray[np.float64], predicted: NDArray[np.float64], power: float) -> float:

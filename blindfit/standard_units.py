@@ -27,12 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.errors import StudyError
-from blindfit.estimators import Parameters, class_labels, make_estimator
+from blindfit.estimators import Parameters, class_labels, make_estimator, tweedie_power
 from blindfit.study import Study
 
 Floats = NDArray[np.float64]
 
-_POWERS = {"PoissonRegressor": 1.0, "GammaRegressor": 2.0}
 _ABSOLUTE = frozenset({"epsilon_insensitive"})  # as large as the error; other losses as its square
 
 
@@ -94,7 +93,7 @@ def standard_units(study: Study, estimator: Any) -> StandardUnits:
     Raises `StudyError` for a Tweedie deviance with an identity link, whose means have to be
     positive: noise does not keep them so.
     """
-    power = _tweedie_power(study, estimator)
+    power = tweedie_power(estimator)
     log_link = power is not None and _has_log_link(estimator, power)
     intercept = bool(estimator.fit_intercept)
     bounds = study.schema_.target_range
@@ -121,11 +120,6 @@ def to_model_units(study: Study, parameters: Parameters) -> Parameters:
 def to_standard_units(study: Study, parameters: Parameters) -> Parameters:
     """The reverse of `to_model_units`."""
     return standard_units(study, make_estimator(study)).to_standard(parameters)
-
-
-def _tweedie_power(study: Study, estimator: Any) -> float | None:
-    name = study.model.estimator
-    return float(estimator.power) if name == "TweedieRegressor" else _POWERS.get(name)
 
 
 def _has_log_link(estimator: Any, power: float) -> bool:

@@ -21,7 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.errors import UpdateError
-from blindfit.estimators import Parameters, class_labels, make_estimator, parameter_shapes
+from blindfit.estimators import (
+    GENERALIZED,
+    Parameters,
+    class_labels,
+    make_estimator,
+    parameter_shapes,
+    unflatten,
+)
 from blindfit.metrics import Metrics
 from blindfit.standard_units import standard_units
 from blindfit.study import Study
@@ -33,7 +40,6 @@ EXTRA_WEIGHT = 0.2
 # A loss is told up to a public ceiling. Log loss and hinge loss of a useless model are log(classes)
 # and 1; its half deviance, standardised, is about 1 too.
 _CEILING = 4.0
-_DEVIANCES = frozenset({"PoissonRegressor", "GammaRegressor", "TweedieRegressor"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def extras(study: Study) -> tuple[str, ...]:
         return ("rows", "loss", "correct")
     values = ("rows", "squared_error", "target", "target_squared")
     # The loss of the other regressors is the squared error.
-    return (*values, "loss") if study.model.estimator in _DEVIANCES else values
+    return (*values, "loss") if study.model.estimator in GENERALIZED else values
 
 
 def dimension(study: Study) -> int:
@@ -82,21 +88,12 @@ def loss_ceiling(study: Study) -> float:
     return max(_CEILING, 2.0 * math.log(max(2, len(class_labels(study)))))
 
 
-def flatten(parameters: Parameters) -> Floats:
-    """Coefficients and intercept as the vector's first coordinates."""
-    return np.concatenate([array.ravel() for array in parameters])
-
-
 def split(study: Study, vector: Floats) -> tuple[Parameters, Floats]:
     """A vector as coefficients, intercept and the extras; raises `UpdateError` for another size."""
     if vector.shape != (dimension(study),):
         raise UpdateError(f"a sum of shape {vector.shape}; the study's has ({dimension(study)},)")
-    arrays, start = [], 0
-    for shape in parameter_shapes(study):
-        stop = start + math.prod(shape)
-        arrays.append(vector[start:stop].reshape(shape).copy())
-        start = stop
-    return arrays, vector[start:].copy()
+    extra = len(extras(study))
+    return unflatten(study, vector[:-extra].copy()), vector[-extra:].copy()
 
 
 def read_noisy_sum(study: Study, vector: Floats, clip: float) -> NoisySum:
@@ -156,7 +153,6 @@ __all__ = [
     "NoisySum",
     "dimension",
     "extras",
-    "flatten",
     "loss_ceiling",
     "read_noisy_sum",
     "read_noisy_updates",

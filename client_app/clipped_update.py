@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from blindfit.estimators import Parameters
+from blindfit.estimators import Parameters, flatten
 from blindfit.study import Study
-from blindfit.sum_layout import EXTRA_WEIGHT, flatten, split
+from blindfit.sum_layout import EXTRA_WEIGHT, split
 
 Floats = NDArray[np.float64]
 

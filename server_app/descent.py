@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.errors import TrainingError
-from blindfit.estimators import Parameters, initial_parameters, parameter_shapes
+from blindfit.estimators import Parameters, flatten, initial_parameters, parameter_shapes
 from blindfit.linear_loss import linear_loss
 from blindfit.schema import CategoryFeature, Feature, feature_width
 from blindfit.standard_units import to_model_units
 from blindfit.study import Study
-from blindfit.sum_layout import flatten
 from server_app.penalty import penalty_of
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from blindfit.errors import TooFewError
-from blindfit.estimators import Parameters
+from blindfit.estimators import Parameters, flatten
 from blindfit.federation_messages import (
     Purpose,
     binding_of,
@@ -48,8 +48,7 @@ class Question:
     @property
     def binding(self) -> bytes:
         """What stands for the question in everybody's masks."""
-        flat = np.concatenate([array.ravel() for array in self.parameters])
-        return binding_of(self.purpose, flat)
+        return binding_of(self.purpose, flatten(self.parameters))
 
     @staticmethod
     def setup(round_id: RoundId) -> RecordDict:

@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from blindfit.errors import StudyError, TrainingError, UpdateError
 from blindfit.estimators import (
     Parameters,
+    flatten,
     initial_parameters,
     make_estimator,
     parameter_shapes,
@@ -28,7 +29,6 @@ from blindfit.sum_layout import (
     EXTRA_WEIGHT,
     dimension,
     extras,
-    flatten,
     read_noisy_sum,
     read_noisy_updates,
     sensitivity,
