@@ -59,39 +59,40 @@ def train(
     from blindfit.flower_process import sigterm_as_interrupt
     from blindfit.home import resolve_home
     from blindfit.study import load_study
-    from server_app.layout import Layout
 
+    if evaluate is not None and not publish:
+        raise InputError("--evaluate scores what is published: leave --no-publish out")
     folder, contract = resolve_home(home), load_study(study)
-    labelled = None
     with sigterm_as_interrupt():
-        if publish:
-            Layout.existing(folder)  # rather than find out after the training
-            labelled = _labelled(contract, evaluate, local, out_of_bounds)
-        elif evaluate is not None:
-            raise InputError("--evaluate scores what is published: leave --no-publish out")
+        labelled = _labelled(folder, contract, evaluate, local, out_of_bounds) if publish else None
         started = time.monotonic()
         if local is not None:
             trained = _locally(folder, contract, local, out_of_bounds)
         else:
             trained = _federated(folder, contract, participant or [], address, resume=resume)
-        estimator, training, run = trained
         seconds = {"training": round(time.monotonic() - started, 3)}
-        document: dict[str, Any] = {
-            "study": contract.name,
-            "run": run,
-            "training": training,
-            "seconds": seconds,
-        }
+        document = _document(contract, trained, seconds)
         if publish:
-            document |= _publish(folder, contract, estimator, training, labelled)
+            document |= _publish(folder, contract, trained, labelled)
             seconds["publishing"] = round(time.monotonic() - started - seconds["training"], 3)
     emit(document, as_json, lambda: _summarize(document))
 
 
+def _document(study: Study, trained: Trained, seconds: dict[str, float]) -> dict[str, Any]:
+    _, training, run = trained
+    return {"study": study.name, "run": run, "training": training, "seconds": seconds}
+
+
 def _labelled(
-    study: Study, evaluate: Path | None, local: Path | None, out_of_bounds: Any
+    home: Path, study: Study, evaluate: Path | None, local: Path | None, out_of_bounds: Any
 ) -> LabelledRows | None:
-    """The rows that the model will be scored on: read now, so that wrong ones end it now."""
+    """The rows that the model will be scored on: read now, so that wrong ones end it now.
+
+    The home is looked at now, too, rather than after the training.
+    """
+    from server_app.layout import Layout
+
+    Layout.existing(home)
     if evaluate is None and local is None:
         return None  # without the seconds that Concrete ML takes to be imported
     from server_app.evaluation import labelled_rows
@@ -151,14 +152,11 @@ def _warn_if_open(address: str) -> None:
 
 
 def _publish(
-    home: Path,
-    study: Study,
-    estimator: Any,
-    training: dict[str, Any],
-    labelled: LabelledRows | None,
+    home: Path, study: Study, trained: Trained, labelled: LabelledRows | None
 ) -> dict[str, Any]:
     from server_app.publish import publish_model
 
+    estimator, training, _ = trained
     published = publish_model(
         home,
         study,
