@@ -131,6 +131,7 @@ class _Node:
             with self._supernode() as process:
                 end = self._follow(process, host)
                 if end is not None:
+                    self._forwarder.expect_end()
                     self._settle()
                     return Outcome(rows, len(self._rounds), end["score"], end["loss"])
                 # The coordinator may not have registered this participant yet.

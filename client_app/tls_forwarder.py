@@ -44,6 +44,7 @@ class TlsForwarder:
         self._server, self._ca, self._credentials = server, ca, credentials
         self._connections: set[asyncio.Task[None]] = set()
         self._trouble: str | None = None
+        self._expected = False
 
     def __enter__(self) -> Self:
         """Listen; raises `InputError`, `NotEnrolledError` or `AccessError` as `fleet_context`."""
@@ -80,6 +81,10 @@ class TlsForwarder:
     def trouble(self) -> str | None:
         """Why the last connection did not work; None since the server was last heard."""
         return self._trouble
+
+    def expect_end(self) -> None:
+        """From now on the server may go away, and nobody needs to hear of it."""
+        self._expected = True
 
     def _run(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         asyncio.set_event_loop(self._loop)
@@ -131,6 +136,6 @@ class TlsForwarder:
     def _tell(self, error: OSError | BlindfitError) -> None:
         trouble = explain(error, self._server, self._ca)
         # A SuperNode tries for hours: the same reason is told once.
-        if trouble != self._trouble:
+        if trouble != self._trouble and not self._expected:
             _log.warning("%s", trouble)
         self._trouble = trouble

@@ -313,6 +313,15 @@ def test_a_server_that_is_away_is_told_and_found_when_it_is_back(
     assert len(caplog.messages) == 2
 
 
+def test_an_end_that_was_expected_is_not_told(
+    layout: Layout, credentials: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TlsForwarder(f"127.0.0.1:{free_port()}", layout.ca_certificate, credentials) as local:
+        local.expect_end()
+        assert refused(local)
+    assert caplog.messages == []
+
+
 def test_a_server_that_dies_in_a_call_ends_the_call(layout: Layout, credentials: Path) -> None:
     def die(connection: ssl.SSLSocket) -> None:
         connection.recv(1)
