@@ -1,8 +1,7 @@
 """What coordinator and participants say to each other in a training, as one Flower record each.
 
-Every message names its study, run and round. A message is one record of plain values: Flower sends
-each record and each array of a message in a request of its own, twice, and that would cost more
-than all cryptography. `blindfit.secagg.messages` has what secure aggregation adds.
+Every message names its study, run and round. A message is one record of plain values, arrays as
+bytes. `blindfit.secagg.messages` has what secure aggregation adds.
 """
 
 from __future__ import annotations

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from blindfit.flower_process import sigterm_as_interrupt
 
 _LOOPBACK = "127.0.0.1"
 
@@ -21,8 +24,9 @@ class HostTask:
     """What `client_app.node` hands over: paths as text, secrets in hex.
 
     ``identity`` is the participant's private key in OpenSSH's form; ``memory`` and ``budget`` are a
-    file and a folder of the home that are kept between runs; ``port`` and ``secret`` lead to the
-    SuperNode; ``secret_paths`` are what the process must not be able to read.
+    file and a folder of the home that are kept between runs; ``port`` of this machine leads to the
+    server, known by the PEM text ``ca``; ``secret_paths`` are what the process must not be able to
+    read.
     """
 
     study: str
@@ -35,7 +39,7 @@ class HostTask:
     dataset: str
     events: str
     port: int
-    secret: str
+    ca: str
     secret_paths: list[str]
 
     def to_bytes(self) -> bytes:
@@ -59,11 +63,12 @@ def main() -> None:
     def tell(event: str, **details: Any) -> None:
         append_event(Path(task.events), event, **details)
 
-    run(task, tell)
+    with suppress(KeyboardInterrupt), sigterm_as_interrupt():
+        run(task, tell)
 
 
 def run(task: HostTask, tell: Any) -> None:
-    """Serve the SuperNode until the parent ends this process; ``tell`` gets how far it is."""
+    """Train for the server until the parent ends this process; ``tell`` gets how far it is."""
     from client_app.sandbox import confine, python_paths
 
     # Before anything else is imported: threads that numpy starts would stay unconfined.
@@ -74,14 +79,9 @@ def run(task: HostTask, tell: Any) -> None:
         secret=[Path(path) for path in task.secret_paths],
     )
     tell("confined", complete=confinement.complete, words=confinement.describe())
-    from client_app.task_runner import TaskRunner
-
-    study, app = _load(task, tell)
-    runner = TaskRunner(
-        f"{_LOOPBACK}:{task.port}", bytes.fromhex(task.secret), study.study.app, app, tell
-    )
+    node = _load(task, tell)
     tell("ready")
-    runner.run(lambda: False)
+    node.run(lambda: False)
 
 
 def _load(task: HostTask, tell: Any) -> Any:
@@ -95,9 +95,11 @@ def _load(task: HostTask, tell: Any) -> Any:
     from blindfit.study import load_study
     from client_app.budget import Budget
     from client_app.federation import make_client_app
+    from client_app.fleet_link import FleetLink
     from client_app.participant import Participant
     from client_app.run_memory import RunMemory
     from client_app.study_budget import StudyBudget
+    from client_app.supernode import SuperNode
 
     study = load_study(Path(task.study))
     if study.digest != task.digest:
@@ -107,7 +109,11 @@ def _load(task: HostTask, tell: Any) -> Any:
     memory = RunMemory(Path(task.memory))
     ledger = StudyBudget(Budget.open(Path(task.budget).parent, task.dataset))
     participant = Participant(study, data, key, memory, ledger, tell)
-    return study, make_client_app(participant, tell)
+
+    def connect() -> FleetLink:
+        return FleetLink(f"{_LOOPBACK}:{task.port}", task.ca, key)
+
+    return SuperNode(connect, study.study.app, make_client_app(participant, tell), tell)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""`join`: runs Flower's SuperNode and the process that trains, until the study ends.
+"""`join`: runs the process that trains, until the study ends.
 
-Three processes: this one, which has no rows; the SuperNode, which talks to the server; and
-`client_app.app_host`, which has the rows and talks to the SuperNode only.
+Two processes: this one keeps no rows and carries the connection to the server, with TLS;
+`client_app.app_host` has the rows, is confined, and is a node of Flower's over that connection.
 """
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from blindfit.address import split_address
 from blindfit.dataset import load
 from blindfit.errors import IntegrityError, RowsError, TrainingError, UnavailableError
 from blindfit.events import Event, EventReader
-from blindfit.files import private_folder, sync_folder, write_atomic
-from blindfit.flower_process import FlowerProcess, free_port
+from blindfit.files import private_folder, sync_folder
+from blindfit.flower_process import FlowerProcess
 from blindfit.preprocessing import OutOfBounds
 from blindfit.study import Study, load_study
 from client_app.accepted import study_folder
@@ -30,10 +30,10 @@ from client_app.tls_forwarder import TlsForwarder
 from keys.participant import participant_key_pem
 
 GONE_SECONDS = 60.0  # how long a server that was there may be away
-SETTLE_SECONDS = 5.0  # for the last reply to leave before the SuperNode is ended
+SETTLE_SECONDS = 5.0  # for the last reply to leave before the process that trains is ended
 START_SECONDS = 120.0  # for the process that trains to read the rows
 _POLL_SECONDS = 0.5
-_RESTART_SECONDS = 2.0
+_PROBE_SECONDS = 5.0  # between looks whether the server is there
 _HOST = ["python", "-m", "client_app.app_host"]
 Report = Callable[[Event], None]
 
@@ -42,7 +42,7 @@ Report = Callable[[Event], None]
 class Participation:
     """What a participant brings: study, rows, and where and as whom it takes part.
 
-    ``key`` is the file of the key that the SuperNode and the updates are known by, ``credentials``
+    ``key`` is the file of the key that the node and the updates are known by, ``credentials``
     that of the client certificate, for a server behind a proxy that asks for one. ``dataset`` names
     the rows in the privacy ledger.
     """
@@ -71,8 +71,8 @@ class Outcome:
 def take_part(participation: Participation, report: Report) -> Outcome:
     """Check the rows, then take part until the coordinator is done.
 
-    ``report`` gets events: checked, confined, waiting, connected, roster, trained, refused,
-    finished.
+    ``report`` gets events: checked, confined, waiting, connected, admitted, unadmitted,
+    unconnected, roster, trained, refused, foreign_app.
     Raises `RowsError` before anything is sent, `UnavailableError` when the server is not there for
     the study's ``join_timeout`` or goes away, `TrainingError` when the coordinator gave up, and
     `IntegrityError` when it ships another app than the study's.
@@ -101,6 +101,14 @@ def _checked(study: Study, participation: Participation, report: Report) -> int:
     return len(data.X)
 
 
+@dataclass(frozen=True)
+class _Outside:
+    """Since when the server does not take this node's calls (monotonic seconds), and why."""
+
+    since: float
+    reason: str
+
+
 class _Node:
     def __init__(
         self,
@@ -114,36 +122,18 @@ class _Node:
         self._forwarder, self._report = forwarder, report
         self._patience = study.federation.join_timeout
         self._events = EventReader(folder / "events" / "events.jsonl")
-        self._port, self._runner_key = free_port(), secrets.token_bytes(32)
         self._rounds: set[int] = set()
         self._connected = False
+        self._outside: _Outside | None = _Outside(time.monotonic(), "it did not connect")
 
     def run(self, rows: int) -> Outcome:
         self._wait_for_server(time.monotonic() + self._patience)
         with self._host() as host:
             self._wait_until_ready(host)
-            return self._take_part(rows, host)
-
-    def _take_part(self, rows: int, host: FlowerProcess) -> Outcome:
-        deadline = time.monotonic() + self._patience
-        while True:
-            self._wait_for_server(deadline)
-            with self._supernode() as process:
-                end = self._follow(process, host)
-                if end is not None:
-                    self._forwarder.expect_end()
-                    self._settle()
-                    return Outcome(rows, len(self._rounds), end["score"], end["loss"])
-                # The coordinator may not have registered this participant yet.
-                reason = self._forwarder.trouble or process.log_tail()
-            if self._rounds:
-                deadline = time.monotonic() + self._patience
-            elif time.monotonic() >= deadline:
-                raise UnavailableError(
-                    f"the server at {self._with.server} does not admit this participant:\n{reason}",
-                    hint="ask the coordinator whether this participant's key is registered",
-                )
-            time.sleep(_RESTART_SECONDS)
+            end = self._follow(host)
+            self._forwarder.expect_end()
+            self._settle()
+            return Outcome(rows, len(self._rounds), end["score"], end["loss"])
 
     @contextmanager
     def _host(self) -> Iterator[FlowerProcess]:
@@ -162,8 +152,8 @@ class _Node:
             budget=str(budget.resolve()),
             dataset=self._with.dataset,
             events=str(events),
-            port=self._port,
-            secret=self._runner_key.hex(),
+            port=split_address(self._forwarder.address)[1],
+            ca=self._forwarder.ca.read_text(encoding="ascii"),
             secret_paths=[str(home / "keys"), str(home / "identity")],
         )
         with FlowerProcess(
@@ -186,22 +176,6 @@ class _Node:
                 raise TrainingError(f"the training process did not start:\n{host.log_tail()}")
             time.sleep(0.1)
 
-    def _supernode(self) -> FlowerProcess:
-        secret = self._folder / "superexec.secret"
-        if not secret.exists():
-            write_atomic(secret, self._runner_key)
-        command = [
-            *("python", "-m", "client_app.supernode", "--superlink", self._forwarder.address),
-            *("--root-certificates", str(self._forwarder.ca)),
-            *("--auth-supernode-private-key", str(self._with.key.resolve())),
-            *("--host", "127.0.0.1", "--port", str(self._port)),
-            *("--isolation", "process", "--superexec-auth-secret-file", str(secret)),
-        ]
-        # A proxy that the machine is set to use is none for what is on the machine.
-        direct = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-        log = self._folder / "supernode.log"
-        return FlowerProcess(command, self._folder, log, environment=direct)
-
     def _wait_for_server(self, deadline: float) -> None:
         told = False
         while not self._is_up():
@@ -218,10 +192,10 @@ class _Node:
             self._report({"event": "connected", "server": self._with.server})
             self._connected = True
 
-    def _follow(self, process: FlowerProcess, host: FlowerProcess) -> Event | None:
-        """The event with which the study finished; None when the SuperNode ended by itself."""
+    def _follow(self, host: FlowerProcess) -> Event:
+        """The event with which the study finished."""
         last_seen = next_probe = time.monotonic()
-        while process.alive:
+        while True:
             for event in self._events.read():
                 if event["event"] == "finished":
                     return event
@@ -232,20 +206,34 @@ class _Node:
             if now >= next_probe:
                 if self._is_up():
                     last_seen = now
-                next_probe = now + 10 * _POLL_SECONDS
-            if now - last_seen > GONE_SECONDS:
-                raise UnavailableError(
-                    f"the server at {self._with.server} has been gone for {GONE_SECONDS:g} s",
-                    hint="ask the coordinator how the training ended, or join again",
-                )
+                next_probe = now + _PROBE_SECONDS
+            self._require_server(now, last_seen)
             time.sleep(_POLL_SECONDS)
-        return None
+
+    def _require_server(self, now: float, last_seen: float) -> None:
+        if now - last_seen > GONE_SECONDS:
+            raise UnavailableError(
+                f"the server at {self._with.server} has been gone for {GONE_SECONDS:g} s",
+                hint="ask the coordinator how the training ended, or join again",
+            )
+        # The coordinator may not have registered this participant yet.
+        if self._outside is not None and now - self._outside.since > self._patience:
+            reason = self._forwarder.trouble or self._outside.reason
+            raise UnavailableError(
+                f"the server at {self._with.server} does not admit this participant: {reason}",
+                hint="ask the coordinator whether this participant's key is registered",
+            )
 
     def _take(self, event: Event) -> None:
-        self._report(event)
         name = event["event"]
+        if name in ("unadmitted", "unconnected"):
+            self._stay_outside(event)
+            return
+        self._report(event)
         if name == "trained":
             self._rounds.add(event["round"])
+        elif name == "admitted":
+            self._outside = None
         elif name == "ended":
             raise TrainingError(f"the coordinator ended the study: {event['reason']}")
         elif name == "foreign_app":
@@ -254,6 +242,13 @@ class _Node:
                 event["reason"],
                 hint="nothing was run; ask the coordinator, and do not join until it is explained",
             )
+
+    def _stay_outside(self, event: Event) -> None:
+        """Count from the first time; it is tried every few seconds, and told when it changes."""
+        before, reason = self._outside, event["reason"]
+        self._outside = _Outside(before.since if before else time.monotonic(), reason)
+        if before is None or before.reason != reason:
+            self._report(event)
 
     def _is_up(self) -> bool:
         return takes_calls(self._with.server, self._with.ca, self._with.credentials)

@@ -1,46 +1,115 @@
-"""Flower's SuperNode, which asks the SuperLink more often: ``python -m client_app.supernode ...``.
+"""A SuperNode that runs one app, the one that was agreed, in its own process.
 
-A round of secure aggregation has several messages, and an idle SuperNode of Flower 1.41 asks for
-the next one every three seconds, without an option to change that. So the loop's clock is
-exchanged: it asks soon while a training goes on, and rarely when there was no message for a while.
+It takes the place of Flower's ``flower-supernode``, ``flower-superexec`` and ``flwr-clientapp``,
+which would install and run whatever app the SuperLink ships, in a new process for each message.
+Here no app is installed: a message of another app's run is refused, one of the study's goes to the
+`ClientApp` of the installed Blindfit.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import time
+from collections.abc import Callable
 
-from flwr.supernode import start_client_internal as loop
-from flwr.supernode.cli.flower_supernode import flower_supernode
+import httpx
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
 
-SOON, RARELY = 0.3, 2.0  # seconds between two questions
-ACTIVE_SECONDS = 60.0  # after a message: others may still be training
-_REPLY_SECONDS = 0.1  # between looks for the reply of the process that trains
-_IDLE = 3.0  # what the loop sleeps when there is no message; it sleeps less for everything else
+from blindfit.backoff import Backoff
+from client_app.federation import REFUSED
+from client_app.fleet_link import FleetLink
+from client_app.participant import Tell
 
-
-class Clock:
-    """In place of the module ``time`` in the loop, which uses nothing of it but ``sleep``."""
-
-    def __init__(self) -> None:
-        self._last_message = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep less than was asked for."""
-        time.sleep(self.pause(seconds, time.monotonic()))
-
-    def pause(self, seconds: float, now: float) -> float:
-        """How long to sleep in place of ``seconds``."""
-        if seconds < _IDLE:
-            self._last_message = now
-            return _REPLY_SECONDS
-        return SOON if now - self._last_message < ACTIVE_SECONDS else RARELY
+# A message is asked for after a tenth of the time in which none came, so that waiting for it adds
+# little to a round of any length, and a server with many idle nodes is not kept busy by them.
+_SHORTEST, _LONGEST, _GROWTH = 0.1, 2.0, 1.1  # seconds between two questions
+_AGAIN_SECONDS = 2.0  # before a connection is tried again
+# What a SuperLink answers to a node that it does not know: when it activates, and later.
+_UNKNOWN = frozenset({412, 401})
+_log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Run the SuperNode; arguments are those of ``flower-supernode``."""
-    loop.time = Clock()
-    flower_supernode()
+class SuperNode:
+    """Runs ``app`` for the SuperLink that ``connect`` leads to.
+
+    ``app_digest`` is the SHA-256 of the app (FAB) that is accepted. ``tell`` gets events: admitted;
+    unadmitted, unconnected and foreign_app with the reason.
+    """
+
+    def __init__(
+        self, connect: Callable[[], FleetLink], app_digest: str, app: ClientApp, tell: Tell
+    ) -> None:
+        self._connect, self._app_digest, self._app, self._tell = connect, app_digest, app, tell
+        self._shipped: tuple[int, str] | None = None  # the last run, and the digest of its app
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Answer messages until ``stopped`` says so; a SuperLink that is away is waited for."""
+        while not stopped():
+            try:
+                with self._connect() as link:
+                    self._tell("admitted")
+                    self._shipped = None
+                    self._serve(link, stopped)
+            except httpx.HTTPError as error:
+                name = "unadmitted" if _is_unknown(error) else "unconnected"
+                self._tell(name, reason=_reason(error))
+                time.sleep(_AGAIN_SECONDS)
+
+    def _serve(self, link: FleetLink, stopped: Callable[[], bool]) -> None:
+        idle = Backoff(_SHORTEST, _LONGEST, _GROWTH)
+        while not stopped():
+            if self._answer_one(link):
+                idle.reset()
+            else:
+                time.sleep(idle.pause())
+
+    def _answer_one(self, link: FleetLink) -> bool:
+        """Whether a message was answered. Raises `httpx.HTTPError` when the connection is lost."""
+        try:
+            message = link.receive()
+            if message is None:
+                return False
+            started = time.monotonic()
+            reply = self._reply(message, link)
+            link.send(reply, time.monotonic() - started)
+            return True
+        except Exception as error:  # a peer's bytes in Flower's code must not end us
+            if isinstance(error, httpx.TransportError) or _is_unknown(error):
+                raise
+            # The coordinator gets no answer, and goes on without.
+            _log.exception("a message could not be answered")
+            return False
+
+    def _reply(self, message: Message, link: FleetLink) -> Message:
+        run_id = message.metadata.run_id
+        digest = self._app_of(run_id, link)
+        if digest != self._app_digest:
+            reason = (
+                f"this participant runs only the app {self._app_digest} that its study names; "
+                f"the server shipped {digest}"
+            )
+            self._tell("foreign_app", reason=reason)
+            return Message(Error(REFUSED, reason), reply_to=message)
+        return self._app(message, Context(run_id, link.node_id, {}, RecordDict(), {}))
+
+    def _app_of(self, run_id: int, link: FleetLink) -> str:
+        if self._shipped is None or self._shipped[0] != run_id:
+            self._shipped = run_id, hashlib.sha256(link.app_of(run_id)).hexdigest()
+        return self._shipped[1]
 
 
-if __name__ == "__main__":
-    main()
+def _is_unknown(error: Exception) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _UNKNOWN
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    if _is_unknown(error):
+        return "the server does not know this participant's key, or the two clocks differ"
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"the server answers {error.response.status_code}"
+    return str(error) or type(error).__name__
+
+
+__all__ = ["SuperNode"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -123,11 +124,11 @@ def _train(story: Story, stack: ExitStack) -> None:
         f"· training {rounds} rounds with real Flower processes and secure aggregation (the server "
         "learns sums, and no hospital's update), then compiling to FHE"
     )
-    snapshots = Snapshots(deployment.server / "federation")
+    stored = deployment.server / "federation"
+    snapshots = Snapshots(stored)
     log = deployment.folder / "train.log"
-    train = Background(
-        command("blindfit-server", "train", study, "--home", deployment.server, "--json"), log
-    )
+    arguments = [stored / "superlink.sqlite", study, "--home", deployment.server, "--json"]
+    train = Background([sys.executable, "-m", "demo.recording_train", *map(str, arguments)], log)
     stack.callback(train.stop)
     for number, name in enumerate(_participants(), start=1):
         join = Background(

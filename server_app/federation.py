@@ -7,7 +7,9 @@ from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
+from flwr.superlink.grid.http_grid import HttpGrid
 
+from server_app.inline_grid import InlineGrid
 from server_app.rounds import conduct
 from server_app.run_folder import RUN_FOLDER_VARIABLE, RunFolder
 
@@ -17,7 +19,7 @@ def make_server_app(folder: Path) -> ServerApp:
 
     def main(grid: Grid, context: Context) -> None:
         del context
-        conduct(grid, RunFolder(folder))
+        conduct(InlineGrid(grid) if isinstance(grid, HttpGrid) else grid, RunFolder(folder))
 
     server_app = ServerApp()
     server_app.main()(main)

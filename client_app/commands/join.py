@@ -128,6 +128,10 @@ def _progress(event: dict[str, Any]) -> None:
         say(f"waiting for the server at {event['server']} ...")
     elif name == "connected":
         say(f"the server at {event['server']} is there")
+    elif name == "admitted":
+        say("the coordinator knows this participant")
+    elif name == "unadmitted":
+        say(f"not admitted: {event['reason']}; trying again ...")
     elif name == "roster":
         say(f"the coordinator says that these take part: {', '.join(event['names'])}")
     elif name == "trained":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from fixtures_federation import address, federation_tls, participants  # noqa: F401 - fixtures
 
 from blindfit.fhe_runtime import load_concrete
 from demo.deployment import Deployment

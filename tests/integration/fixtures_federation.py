@@ -7,7 +7,8 @@ import ipaddress
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sklearn.datasets import load_digits
 
+from blindfit.flower_process import free_port
 from blindfit.roster import Roster, make_roster
 from blindfit.study import Study, load_study
 from keys.participant import ensure_participant_key, participant_key_path
@@ -115,6 +117,9 @@ def _builder(name: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuild
     )
 
 
+_FAULTY = str(Path(__file__).with_name("faulty_join.py"))
+
+
 class Participants:
     """`blindfit-client join` processes; their homes hold nothing but a key at first."""
 
@@ -128,9 +133,9 @@ class Participants:
     def roster(self, names: list[str]) -> Roster:
         return make_roster(self.public_keys(names))
 
-    def join(
-        self, name: str, study: Path, data: Path, program: Sequence[str] = ("-m", "client_app.cli")
-    ) -> None:
+    def join(self, name: str, study: Path, data: Path, *, die_at: str = "") -> None:
+        """``die_at`` names a stage at which the participant's machine dies (`faulty_join`)."""
+        program = (_FAULTY,) if die_at else ("-m", "client_app.cli")
         home = self._folder / name
         command = [
             *(sys.executable, *program, "join", str(study), "--data", str(data)),
@@ -146,7 +151,8 @@ class Participants:
                 command,
                 stdout=out,
                 stderr=err,
-                env=os.environ | {"TMPDIR": str(self._folder), "OMP_NUM_THREADS": "1"},
+                env=os.environ
+                | {"TMPDIR": str(self._folder), "OMP_NUM_THREADS": "1", "DIE_AT": die_at},
             )
 
     def wait(self, name: str, timeout: float = 60) -> tuple[int, str, str]:
@@ -181,3 +187,19 @@ def flower_processes(folder: Path) -> list[str]:
 
 def read_study(path: Path) -> Study:
     return load_study(path)
+
+
+@pytest.fixture
+def address() -> str:
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def participants(tmp_path: Path, federation_tls: Tls, address: str) -> Iterator[Participants]:
+    joined = Participants(tmp_path, federation_tls, address)
+    yield joined
+    joined.end()
+    gone = time.monotonic() + 20
+    while flower_processes(tmp_path) and time.monotonic() < gone:
+        time.sleep(0.5)
+    assert flower_processes(tmp_path) == [], "processes outlive the test"

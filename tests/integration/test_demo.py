@@ -61,6 +61,12 @@ def test_the_server_received_and_stored_no_secret_key_and_no_row(findings):
     assert findings.seen.secrets == []
 
 
+def test_what_the_participants_sent_is_in_what_is_searched(story):
+    assert story.snapshots is not None
+    for kind in (b"query.share", b"train.masked", b"query.reveal"):
+        assert kind in story.snapshots.content
+
+
 @pytest.mark.parametrize("place", ["received", "stored"])
 def test_of_the_test_a_planted_secret_is_found(story, place):
     home = story.deployment.home(CLIENT)

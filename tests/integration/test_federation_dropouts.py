@@ -1,30 +1,30 @@
-"""Real SuperNodes that die at every stage of a round, and come back; a coordinator that dies."""
+"""Machines that die at every stage of a round, one that comes back, a coordinator that dies."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from fixtures_federation import (
     Participants,
     digits_parts,
     digits_study,
-    federation_tls,  # noqa: F401 - a fixture
-    flower_processes,
 )
-from sklearn.datasets import load_digits
+from numpy.typing import NDArray
 
+from bench.federation import join, train
+from blindfit.dataset import load
 from blindfit.events import EventReader
-from blindfit.flower_process import free_port
 from blindfit.study import load_study
 from keys.participant import ensure_participant_key
 from server_app.superlink import Tls
@@ -32,94 +32,58 @@ from server_app.training_run import last_run, new_run, train_federated
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 NAMES = ["anna", "berta", "carla"]
-FAULTY = str(Path(__file__).with_name("faulty_join.py"))
-# Where carla dies: the first round begins with keys and shares of its own; confirmations are asked
-# for only after a dropout, so berta's machine dies before carla's there.
-DEATHS = ["advertise", "share", "contribute", "reveal"]
+# In their order. Survivors are confirmed because somebody died before.
+STAGES = ["advertise", "share", "contribute", "confirm", "reveal"]
 
 
-@pytest.fixture
-def address() -> str:
-    return f"127.0.0.1:{free_port()}"
-
-
-@pytest.fixture
-def participants(tmp_path: Path, federation_tls: Tls, address: str) -> Iterator[Participants]:  # noqa: F811
-    joined = Participants(tmp_path, federation_tls, address)
-    yield joined
-    joined.end()
-    gone = time.monotonic() + 20
-    while flower_processes(tmp_path) and time.monotonic() < gone:
-        time.sleep(0.5)
-    assert flower_processes(tmp_path) == [], "processes outlive the test"
-
-
-def test_a_participant_dies_at_each_stage_and_comes_back(
+def test_a_machine_dies_at_every_stage_of_one_round_and_the_sum_is_that_of_the_others(
     tmp_path: Path,
-    federation_tls: Tls,  # noqa: F811
+    federation_tls: Tls,
     address: str,
     participants: Participants,
 ) -> None:
-    """Carla's machine is killed at a stage of its first round, joins again, and so on."""
-    # Rounds begin with all three, and go on with two.
-    study = digits_study(tmp_path, rounds=5, needed=3, round_timeout=15, join_timeout=120)
-    parts = digits_parts(tmp_path, 3)
-    roster = participants.roster(NAMES)
-    for name, rows in zip(NAMES[:2], parts, strict=False):
-        participants.join(name, study, rows)
-    carla = _Mortal(participants, study, parts[2])
+    """Eleven begin, five die, one at each stage; the six that are left are just enough."""
+    names = [f"owner-{number:02}" for number in range(11)]
+    study = digits_study(tmp_path, rounds=1, needed=11, round_timeout=15, join_timeout=240)
+    parts = digits_parts(tmp_path, len(names))
+    roster = participants.roster(names)
+    for name, rows, die_at in zip_longest(names, parts, STAGES, fillvalue=""):
+        participants.join(name, study, rows, die_at=die_at)
     run = new_run(tmp_path, load_study(study), roster)
-    try:
-        train_federated(run, address, federation_tls, lambda event: None)
-    finally:
-        carla.stop()
+    train_federated(run, address, federation_tls, lambda event: None)
 
-    history = run.history()
-    assert [line["round"] for line in history] == [1, 2, 3, 4, 5]
-    assert all({"anna", "berta"} <= set(line["participants"]) for line in history)
-    # How many deaths fit into five rounds depends on how fast this machine starts a SuperNode.
-    assert carla.died >= 1
-    assert any("carla" in line["refused"] for line in history)
-    X, y = load_digits(return_X_y=True)
-    assert run.model().score(X[1400:] / 16, y[1400:]) > 0.88
-
-
-class _Mortal:
-    """Carla: joins again whenever its machine died, to die at the next of `DEATHS`."""
-
-    def __init__(self, participants: Participants, study: Path, rows: Path) -> None:
-        self._participants, self._study, self._rows = participants, study, rows
-        self._deaths = iter(DEATHS)
-        self._stopping = threading.Event()
-        self.died = 0
-        self._join()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(0.5):
-            if self._participants.process("carla").poll() == -signal.SIGKILL:
-                self.died += 1
-                self._join()
-
-    def _join(self) -> None:
-        at = next(self._deaths, None)
-        os.environ["DIE_AT"] = at or ""
-        program = ("-m", "client_app.cli") if at is None else (FAULTY,)
-        self._participants.join("carla", self._study, self._rows, program)
+    dead, contributed = names[:5], names[3:]
+    assert [participants.process(name).wait(30) for name in dead] == [-signal.SIGKILL] * 5
+    (line,) = run.history()
+    assert line["participants"] == contributed
+    assert sorted(line["refused"]) == dead
+    assert line["rows"] == sum(len(np.load(rows)["X"]) for rows in parts[3:])
+    assert line["accuracy"] > 0.9, "those who are left measured the model"
+    assert np.allclose(run.model().coef_, _trained_alone(tmp_path, study, parts[3:]), atol=1e-6)
+    for name in names[5:]:
+        code, _, err = participants.wait(name)
+        assert code == 0, err
 
 
-def test_a_killed_coordinator_goes_on_and_participants_of_a_killed_join_leave_nothing(
+def _trained_alone(folder: Path, study: Path, parts: list[Path]) -> NDArray[np.float64]:
+    """The coefficients when these take part, nobody dies, and updates can be read."""
+    readable = folder / "readable.toml"
+    text = study.read_text().replace("min_participants = 11", f"min_participants = {len(parts)}")
+    readable.write_text(text + "\n[privacy]\nsecure_aggregation = false\n")
+    contract = load_study(readable)
+    joined = [
+        join(folder, contract, f"alone-{i}", load(contract, rows)) for i, rows in enumerate(parts)
+    ]
+    return np.asarray(train(contract, joined, folder / "alone").model().coef_)
+
+
+def test_a_killed_coordinator_goes_on_with_a_participant_that_was_killed_and_came_back(
     tmp_path: Path,
-    federation_tls: Tls,  # noqa: F811
+    federation_tls: Tls,
     address: str,
     participants: Participants,
 ) -> None:
-    study = digits_study(tmp_path, rounds=4, needed=2, round_timeout=40, join_timeout=120)
+    study = digits_study(tmp_path, rounds=4, needed=3, round_timeout=40, join_timeout=120)
     parts = digits_parts(tmp_path, 3)
     for name in NAMES:
         (tmp_path / f"{name}.pub").write_text(ensure_participant_key(tmp_path / name))
@@ -136,6 +100,8 @@ def test_a_killed_coordinator_goes_on_and_participants_of_a_killed_join_leave_no
     first = run.history()
     assert first[0]["participants"] == NAMES
     _nobody_left(run.path)
+    assert len(_joined(tmp_path)) == 2, "something of the killed join is left"
+    participants.join("carla", study, parts[2])
 
     again = last_run(tmp_path / "server", load_study(study))
     assert again.path == run.path
@@ -144,12 +110,12 @@ def test_a_killed_coordinator_goes_on_and_participants_of_a_killed_join_leave_no
     history = again.history()
     assert [line["round"] for line in history] == [1, 2, 3, 4]
     assert history[0]["seconds"] == first[0]["seconds"], "a finished round was done again"
-    assert history[3]["participants"] == ["anna", "berta"]
+    assert [line["participants"] for line in history] == [NAMES] * 4
     assert again.begun > begun
-    for name in ("anna", "berta"):
+    for name, least in (("anna", 4), ("berta", 4), ("carla", 3)):
         code, out, err = participants.wait(name)
         assert code == 0, err
-        assert json.loads(out)["rounds"] >= 4
+        assert json.loads(out)["rounds"] >= least
 
 
 def _coordinate(run: Path, address: str, tls: Tls) -> subprocess.Popen[bytes]:
@@ -186,6 +152,22 @@ def _nobody_left(run: Path) -> None:
     raise AssertionError(f"left: {[p.cmdline() for p in left]}")
 
 
+def _joined(folder: Path) -> set[str]:
+    """The state of each SuperNode that runs, once what is dying is gone."""
+    deadline = time.monotonic() + 30
+    while len(found := _supernode_homes(folder)) > 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
+def _supernode_homes(folder: Path) -> set[str]:
+    homes = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            homes.add(process.environ().get("FLWR_HOME", ""))
+    return {home for home in homes if home.startswith(str(folder / "blindfit-join-"))}
+
+
 def _is_of(process: psutil.Process, run: Path) -> bool:
     try:
         return process.environ().get("FLWR_HOME", "").startswith(str(run))
@@ -195,7 +177,7 @@ def _is_of(process: psutil.Process, run: Path) -> bool:
 
 def test_a_server_that_ships_another_app_gets_a_refusal_and_the_join_ends(
     tmp_path: Path,
-    federation_tls: Tls,  # noqa: F811
+    federation_tls: Tls,
     address: str,
     participants: Participants,
     monkeypatch: pytest.MonkeyPatch,

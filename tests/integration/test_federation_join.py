@@ -15,7 +15,6 @@ from fixtures_federation import (
     Participants,
     digits_parts,
     digits_study,
-    federation_tls,  # noqa: F401 - a fixture
     flower_processes,
     make_tls,
 )
@@ -31,7 +30,7 @@ from server_app.superlink import SuperLink, Tls
 
 
 @pytest.fixture
-def tls_server(federation_tls: Tls) -> Iterator[str]:  # noqa: F811
+def tls_server(federation_tls: Tls) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(federation_tls.certificate, federation_tls.key)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -73,7 +72,7 @@ def test_a_server_of_another_authority_ends_the_join_at_once(
     assert time.monotonic() - started < 20, "it waited for the study's join_timeout"
 
 
-def test_no_server_ends_the_join_after_its_bound(tmp_path: Path, federation_tls: Tls) -> None:  # noqa: F811
+def test_no_server_ends_the_join_after_its_bound(tmp_path: Path, federation_tls: Tls) -> None:
     study = digits_study(tmp_path, rounds=1, needed=1, join_timeout=1.5)
     data = digits_parts(tmp_path, 1)[0]
     address = f"127.0.0.1:{free_port()}"
@@ -88,7 +87,7 @@ def test_no_server_ends_the_join_after_its_bound(tmp_path: Path, federation_tls:
 @pytest.mark.timeout(180)
 def test_an_unknown_key_is_refused_and_sigterm_leaves_no_process(
     tmp_path: Path,
-    federation_tls: Tls,  # noqa: F811
+    federation_tls: Tls,
 ) -> None:
     study = digits_study(tmp_path, rounds=1, needed=2, join_timeout=12)
     data = digits_parts(tmp_path, 1)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,10 @@ from fixtures_federation import (
     Participants,
     digits_parts,
     digits_study,
-    federation_tls,  # noqa: F401 - a fixture
-    flower_processes,
 )
 from sklearn.datasets import load_digits
 
 from blindfit.errors import TrainingError
-from blindfit.flower_process import free_port
 from blindfit.study import load_study
 from server_app.superlink import Tls
 from server_app.training_run import new_run, train_federated, training_record
@@ -28,26 +24,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 Event = dict[str, Any]
 
 
-@pytest.fixture
-def address() -> str:
-    return f"127.0.0.1:{free_port()}"
-
-
-@pytest.fixture
-def participants(tmp_path: Path, federation_tls: Tls, address: str) -> Iterator[Participants]:  # noqa: F811
-    joined = Participants(tmp_path, federation_tls, address)
-    yield joined
-    joined.end()
-    assert flower_processes(tmp_path) == [], "processes outlive the test"
-
-
 def test_three_train_one_is_killed_in_a_round_and_the_others_end_with_the_study(
     tmp_path: Path,
-    federation_tls: Tls,  # noqa: F811
+    federation_tls: Tls,
     address: str,
     participants: Participants,
 ) -> None:
-    study = digits_study(tmp_path, rounds=2, needed=2, round_timeout=40)
+    study = digits_study(tmp_path, rounds=2, needed=2, round_timeout=15)
     names = ["anna", "berta", "carla"]
     roster = participants.roster(names)
     for name, data in zip(names, digits_parts(tmp_path, 3), strict=True):
@@ -85,7 +68,7 @@ def test_three_train_one_is_killed_in_a_round_and_the_others_end_with_the_study(
 
 
 def _kill(join_pid: int) -> None:
-    """SIGKILL for the SuperNode and the `join` that would restart it, as when a machine dies."""
+    """SIGKILL for the SuperNode and the `join` that started it, as when a machine dies."""
     join = psutil.Process(join_pid)
     family = [join, *join.children(recursive=True)]
     for process in family:
@@ -95,7 +78,7 @@ def _kill(join_pid: int) -> None:
 
 def test_too_few_participants_end_with_a_clear_error_and_participants_are_told(
     tmp_path: Path,
-    federation_tls: Tls,  # noqa: F811
+    federation_tls: Tls,
     address: str,
     participants: Participants,
 ) -> None:

@@ -119,6 +119,9 @@ def test_a_supernode_works_through_forwarder_and_proxy(deployed: Deployment) -> 
         assert local.trouble is None
     wait_until(lambda: online(client) == [], node.log)
     client.close()
+    # The last call of the app that sent the traffic: other tests look at who called.
+    called = deployed.run.path / "superlink.log"
+    wait_until(lambda: "/v1/runtime/push-task-output" in called.read_text(), called)
 
     calls = [entry for entry in map(_LINE.search, deployed.nginx.lines()) if entry is not None]
     assert {call["path"] for call in calls} == {f"/v1/fleet/{name}" for name in FLEET}
