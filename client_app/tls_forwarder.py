@@ -1,8 +1,8 @@
 """A door on this machine to a server that asks for a client certificate.
 
-The process that trains may reach one port of this machine and read no credentials. So it connects
-here, over TLS with a certificate made for this one purpose, and from here each connection goes on to
-the real server, over TLS with the enrolled certificate. Bytes pass unchanged.
+The process that trains may reach one port of this machine, and read no credentials. So it connects
+here, over TLS with a certificate made for this one purpose, and from here each connection goes on
+to the real server, over TLS with the enrolled certificate. Bytes pass unchanged.
 
 Whoever connects here is carried with the participant's certificate: only processes of the same user
 are let in, and the SuperLink still asks each call for the node's own signature.

