@@ -21,6 +21,9 @@ from blindfit.secagg.masks import Words, from_bytes, to_bytes
 from blindfit.secagg.round_id import RoundId
 
 Purpose = Literal["fit", "evaluate"]
+# What a participant may send in a round: a message is one request, and the proxy before the
+# coordinator takes 16 MiB (packaging/nginx).
+MAX_WORDS = (15 << 20) // 8
 _RECORD = "blindfit"
 _NUMBER = np.dtype("<f8")
 _MAX_ROUND = 1 << 40

@@ -29,7 +29,7 @@ _SETTINGS = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",  # seconds; by default a message waits up to one
+    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",  # seconds until the ServerApp is started
     "NO_COLOR": "1",
 }
 

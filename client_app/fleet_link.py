@@ -36,13 +36,15 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 _PATIENCE = 10.0  # seconds that a call is tried again after a connection broke
 _BUSY = frozenset({429, 502, 503, 504})
+_UNKNOWN = frozenset({401, 412})  # to a call of a node, and when it activates
+_ANSWER_BYTES = 32 << 20  # of a question: twice what an answer to it may have
 
 
 class FleetLink:
     """An active node at the SuperLink ``address``, a context manager.
 
     ``ca`` is the PEM text by which to know the server, ``key`` the node's P-384 key. All calls
-    raise `httpx.HTTPError`: with status 401 the SuperLink does not know the node (any more).
+    raise `httpx.HTTPError`; `is_unknown` and `is_passing` tell what follows from it.
     """
 
     def __init__(self, address: str, ca: str, key: ec.EllipticCurvePrivateKey) -> None:
@@ -52,7 +54,7 @@ class FleetLink:
             httpx.HTTPError,
             max_tries=None,
             max_time=_PATIENCE,
-            should_giveup=lambda error: not _is_passing(error),
+            should_giveup=lambda error: not is_passing(error),
         )
         self._public_key = public_key_to_bytes(key.public_key())
         self._client = FleetHttpClient.from_server_address(
@@ -64,6 +66,9 @@ class FleetLink:
                 NodeAuthHttpInterceptor(key, key.public_key()),
             ],
         )
+        self._client._client.event_hooks["response"] = [
+            _check
+        ]  # before anything else of it is read
         self._heartbeat = HeartbeatSender(self._beat)
 
     def __enter__(self) -> Self:
@@ -79,9 +84,10 @@ class FleetLink:
         return self
 
     def __exit__(self, *_raised: object) -> None:
-        self._heartbeat.stop()
+        with suppress(RuntimeError):  # it is over
+            self._heartbeat.stop()
         # So that nobody waits for the next heartbeat; where it is not heard, that shows it.
-        with suppress(httpx.HTTPError):
+        with suppress(httpx.HTTPError, ValueError):
             self._client.DeactivateNode(DeactivateNodeRequest(node_id=self.node_id))
         self._client.close()
 
@@ -92,8 +98,10 @@ class FleetLink:
 
     def receive(self) -> Message | None:
         """The next message for this node; None when there is none."""
+        # Not tried again: what was on the way when a connection broke counts as delivered, and the
+        # next answer would say that there is nothing.
         request = PullMessagesRequest(node=self._node)
-        messages = self._call(self._client.PullMessages, request).messages_list
+        messages = _readable(self._client.PullMessages, request).messages_list
         return message_from_proto(messages[0]) if messages else None
 
     def send(self, reply: Message, seconds: float) -> None:
@@ -115,7 +123,7 @@ class FleetLink:
         return bytes(self._call(self._client.GetFab, request).fab.content)
 
     def _call(self, method: Callable[[Any], Any], request: Any) -> Any:
-        return self._again.invoke(method, request)
+        return self._again.invoke(_readable, method, request)
 
     def _beat(self) -> bool:
         request = SendNodeHeartbeatRequest(
@@ -123,14 +131,36 @@ class FleetLink:
         )
         try:
             return bool(self._client.SendNodeHeartbeat(request).success)
-        except httpx.HTTPError:
+        except (httpx.HTTPError, ValueError):
             return False  # whoever asks for messages next finds out why
 
 
-def _is_passing(error: Exception) -> bool:
+def _readable(method: Callable[[Any], Any], request: Any) -> Any:
+    try:
+        return method(request)
+    except ValueError as error:
+        raise httpx.DecodingError("the server's answer is none") from error
+
+
+def _check(response: httpx.Response) -> None:
+    """Refuse what a SuperLink does not answer: it could lead elsewhere, or fill the memory."""
+    length = response.headers.get("content-length", "")
+    if response.is_redirect or "content-encoding" in response.headers or not length.isdecimal():
+        raise httpx.DecodingError("the server's answer is not that of a SuperLink")
+    if int(length) > _ANSWER_BYTES:
+        raise httpx.DecodingError(f"the server's answer has {int(length):,} bytes")
+
+
+def is_unknown(error: Exception) -> bool:
+    """Whether the SuperLink does not know this node (any more), or does not believe its clock."""
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _UNKNOWN
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether it may be tried again: nobody is there, or too much is going on."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in _BUSY
     return isinstance(error, httpx.TransportError)
 
 
-__all__ = ["FleetLink"]
+__all__ = ["FleetLink", "is_passing", "is_unknown"]

@@ -50,7 +50,7 @@ _KEPT = frozenset(
     "PYTHONIOENCODING PYTHONDONTWRITEBYTECODE PYTHONNOUSERSITE PYTHONFAULTHANDLER PYTHONWARNINGS"
     "".split()
 )
-_KEPT_PREFIXES = ("LC_", "FLWR_", "GRPC_", "OMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_")
+_KEPT_PREFIXES = ("LC_", "OMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_")
 _KEPT_SUFFIX = "_NUM_THREADS"
 # Its processes share semaphores in /dev/shm, which is everybody's: it then works in this one.
 _ADDED = {"JOBLIB_MULTIPROCESSING": "0"}

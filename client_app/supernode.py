@@ -19,15 +19,14 @@ from flwr.clientapp import ClientApp
 
 from blindfit.backoff import Backoff
 from client_app.federation import REFUSED
-from client_app.fleet_link import FleetLink
+from client_app.fleet_link import FleetLink, is_passing, is_unknown
 from client_app.participant import Tell
 
 # A message is asked for after a tenth of the time in which none came, so that waiting for it adds
 # little to a round of any length, and a server with many idle nodes is not kept busy by them.
 _SHORTEST, _LONGEST, _GROWTH = 0.1, 2.0, 1.1  # seconds between two questions
 _AGAIN_SECONDS = 2.0  # before a connection is tried again
-# What a SuperLink answers to a node that it does not know: when it activates, and later.
-_UNKNOWN = frozenset({412, 401})
+_TOO_LARGE = 413
 _log = logging.getLogger(__name__)
 
 
@@ -35,7 +34,7 @@ class SuperNode:
     """Runs ``app`` for the SuperLink that ``connect`` leads to.
 
     ``app_digest`` is the SHA-256 of the app (FAB) that is accepted. ``tell`` gets events: admitted;
-    unadmitted, unconnected and foreign_app with the reason.
+    unadmitted, unconnected, refused and foreign_app with the reason.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class SuperNode:
                     self._shipped = None
                     self._serve(link, stopped)
             except httpx.HTTPError as error:
-                name = "unadmitted" if _is_unknown(error) else "unconnected"
+                name = "unadmitted" if is_unknown(error) else "unconnected"
                 self._tell(name, reason=_reason(error))
                 time.sleep(_AGAIN_SECONDS)
 
@@ -76,10 +75,11 @@ class SuperNode:
             link.send(reply, time.monotonic() - started)
             return True
         except Exception as error:  # a peer's bytes in Flower's code must not end us
-            if isinstance(error, httpx.TransportError) or _is_unknown(error):
+            if is_passing(error) or is_unknown(error):
                 raise
             # The coordinator gets no answer, and goes on without.
             _log.exception("a message could not be answered")
+            self._tell("refused", reason=_reason(error))
             return False
 
     def _reply(self, message: Message, link: FleetLink) -> Message:
@@ -100,15 +100,13 @@ class SuperNode:
         return self._shipped[1]
 
 
-def _is_unknown(error: Exception) -> bool:
-    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _UNKNOWN
-
-
-def _reason(error: httpx.HTTPError) -> str:
-    if _is_unknown(error):
+def _reason(error: Exception) -> str:
+    if is_unknown(error):
         return "the server does not know this participant's key, or the two clocks differ"
     if isinstance(error, httpx.HTTPStatusError):
-        return f"the server answers {error.response.status_code}"
+        status = error.response.status_code
+        too_large = ": a message is larger than it takes" if status == _TOO_LARGE else ""
+        return f"the server answers {status}{too_large}"
     return str(error) or type(error).__name__
 
 

@@ -33,7 +33,7 @@ def ensure_participant_key(home: Path) -> str:
 
 
 def participant_key_path(home: Path) -> Path:
-    """The private key's file, for Flower's SuperNode; raises `NotEnrolledError` without one."""
+    """The private key's file; raises `NotEnrolledError` without one."""
     path = identity_folder(home) / _PRIVATE
     if not path.is_file():
         raise NotEnrolledError(f"{home} has no participant's key")

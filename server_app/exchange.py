@@ -19,6 +19,7 @@ from blindfit.errors import TrainingError, UpdateError
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 5.0  # between looks at who is still online
 LATECOMER_SECONDS = 10.0  # how long a start with enough participants waits for the others
+_GRACE_SECONDS = 5.0  # a question outlives the wait for its answer, so that the reason is ours
 Answer = TypeVar("Answer")
 
 
@@ -94,7 +95,7 @@ def ask(
     that answers an error, goes offline, or answers nothing in time, is refused with the reason.
     """
     messages = [
-        Message(one.content, node, one.kind, ttl=timeout, group_id=group)
+        Message(one.content, node, one.kind, ttl=timeout + _GRACE_SECONDS, group_id=group)
         for node, one in asks.items()
     ]
     waiting = dict(zip(grid.push_messages(messages), asks, strict=True))

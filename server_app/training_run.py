@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from blindfit.errors import InputError, TrainingError
+from blindfit.errors import InputError, StudyError, TrainingError
 from blindfit.events import Event, EventReader
+from blindfit.federation_messages import MAX_WORDS
 from blindfit.roster import Roster
 from blindfit.secagg.group import Group
 from blindfit.study import Study
@@ -29,7 +30,8 @@ def new_run(home: Path, study: Study, roster: Roster) -> RunFolder:
     """A folder for a new run of ``study`` with ``roster``.
 
     Raises `InputError` for fewer participants than the study needs, and `StudyError` for a
-    threshold that they cannot meet and for sums that could overflow.
+    threshold that they cannot meet, for sums that could overflow and for models that no message has
+    room for.
     """
     needed = study.federation.min_participants
     if len(roster) < needed:
@@ -39,7 +41,12 @@ def new_run(home: Path, study: Study, roster: Roster) -> RunFolder:
         )
     if study.privacy.secure_aggregation:
         Group.of(study, roster)
-    make_learner(study, len(roster))
+    length = make_learner(study, len(roster)).length("fit")
+    if length > MAX_WORDS:
+        raise StudyError(
+            f"a participant would send {length:,} numbers; a message has room for {MAX_WORDS:,}",
+            hint="train with fewer features, or fewer categories and classes",
+        )
     return RunFolder.create(_new_path(home, study), study, roster)
 
 

@@ -132,6 +132,8 @@ def _progress(event: dict[str, Any]) -> None:
         say("the coordinator knows this participant")
     elif name == "unadmitted":
         say(f"not admitted: {event['reason']}; trying again ...")
+    elif name == "unconnected":
+        say(f"warning: no connection: {event['reason']}; trying again ...")
     elif name == "roster":
         say(f"the coordinator says that these take part: {', '.join(event['names'])}")
     elif name == "trained":

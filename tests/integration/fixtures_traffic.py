@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from flwr.app import ArrayRecord, Context, Message, RecordDict
 from flwr.cli.build import build_fab_from_disk
+from flwr.clientapp import ClientApp
 from flwr.common.serde import fab_to_proto
 from flwr.proto.control_pb2 import ListNodesRequest, StartRunRequest
 from flwr.supercore.control import ControlHttpClient
@@ -30,18 +32,14 @@ _APP = """
 import json, os, pathlib, time
 import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
-from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
+from server_app.inline_grid import InlineGrid
 
-server, client = ServerApp(), ClientApp()
-
-@client.query()
-def double(message, context):
-    (array,) = message.content["large"].to_numpy_ndarrays()
-    return Message(RecordDict({"large": ArrayRecord([array * 2])}), reply_to=message)
+server, client = ServerApp(), None
 
 @server.main()
 def main(grid, context):
+    grid = InlineGrid(grid)
     while not (nodes := list(grid.get_node_ids())):
         time.sleep(0.2)
     array = np.random.default_rng(0).random(SIZE)
@@ -53,6 +51,15 @@ def main(grid, context):
     (folder / "part").write_text(json.dumps(result))
     (folder / "part").rename(folder / "traffic.json")
 """
+# A participant's side: what Blindfit's SuperNode runs is installed, and not what the app ships.
+doubling = ClientApp()
+
+
+@doubling.query()
+def _double(message: Message, context: Context) -> Message:
+    del context
+    (array,) = message.content["large"].to_numpy_ndarrays()
+    return Message(RecordDict({"large": ArrayRecord([array * 2])}), reply_to=message)
 
 
 def control_client(address: str, ca: Path) -> Any:
@@ -68,14 +75,18 @@ def online(client: Any) -> list[str]:
     return [node.name for node in nodes if node.status == "online"]
 
 
-def start_traffic(client: Any, folder: Path, size: int) -> None:
-    """Start a run that sends ``size`` float64 both ways, with the one node that is online."""
+def traffic_app(folder: Path, size: int) -> Fab:
+    """An app that sends ``size`` float64 both ways, with the one node that is online."""
     folder.mkdir()
     (folder / "pyproject.toml").write_text(_PROJECT)
     (folder / "traffic.py").write_text(_APP.replace("SIZE", str(size)))
-    app = build_fab_from_disk(folder)
-    fab = Fab(hashlib.sha256(app).hexdigest(), app, {})
-    client.StartRun(StartRunRequest(fab=fab_to_proto(fab)))
+    content = build_fab_from_disk(folder)
+    return Fab(hashlib.sha256(content).hexdigest(), content, {})
+
+
+def start_traffic(client: Any, app: Fab) -> None:
+    """Start a run of the app."""
+    client.StartRun(StartRunRequest(fab=fab_to_proto(app)))
 
 
 def wait_for_traffic(run_folder: Path, seconds: float) -> dict[str, Any]:

@@ -14,6 +14,9 @@ REFUSED: dict[str, tuple[bytes, list[int]]] = {
     "runtime": (post("/v1/runtime/get-nodes"), [404]),
     "self-registration": (post("/v1/fleet/register-node"), [404]),
     "self-removal": (post("/v1/fleet/unregister-node"), [404]),
+    "object pushed": (post("/v1/fleet/push-object"), [404]),
+    "object pulled": (post("/v1/fleet/pull-object"), [404]),
+    "message confirmed": (post("/v1/fleet/confirm-message-received"), [404]),
     "unknown fleet call": (post("/v1/fleet/list-nodes"), [404]),
     "health": (post("/health", method="GET"), [404]),
     "docs": (post("/docs", method="GET"), [404]),
@@ -89,7 +92,7 @@ REFUSED: dict[str, tuple[bytes, list[int]]] = {
     "unknown coding": (post(CALL, "Transfer-Encoding: xchunked"), [400, 501]),
     "space before a colon": (post(CALL, "Transfer-Encoding : chunked"), [400]),
     "more than the limit": (
-        post("/v1/fleet/push-object", "X: y").replace(b"Length: 0", b"Length: 99999999"),
+        post("/v1/fleet/push-messages", "X: y").replace(b"Length: 0", b"Length: 99999999"),
         [413],
     ),
 }

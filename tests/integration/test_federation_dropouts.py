@@ -44,7 +44,7 @@ def test_a_machine_dies_at_every_stage_of_one_round_and_the_sum_is_that_of_the_o
 ) -> None:
     """Eleven begin, five die, one at each stage; the six that are left are just enough."""
     names = [f"owner-{number:02}" for number in range(11)]
-    study = digits_study(tmp_path, rounds=1, needed=11, round_timeout=15, join_timeout=240)
+    study = digits_study(tmp_path, rounds=1, needed=11, round_timeout=10, join_timeout=240)
     parts = digits_parts(tmp_path, len(names))
     roster = participants.roster(names)
     for name, rows, die_at in zip_longest(names, parts, STAGES, fillvalue=""):

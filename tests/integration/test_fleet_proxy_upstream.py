@@ -24,7 +24,7 @@ from server_app.revocation_list import revocation_list
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 MIB = 1 << 20
-PUSH = "/v1/fleet/push-object"
+PUSH = "/v1/fleet/push-messages"
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_call_is_handed_on_without_what_a_participant_could_feign(
 
 def test_large_bodies_pass_and_touch_no_disk(place: Place, anna: Path) -> None:
     """Updates are in them: nginx must not leave one in a temporary file."""
-    body = os.urandom(12 * MIB)
+    body = os.urandom(16 * MIB)
     large = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     chunks = b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
     head = post(PUSH, "Connection: close")
@@ -150,8 +150,8 @@ def test_an_error_of_the_superlink_says_nothing_about_it(place: Place, anna: Pat
 
 
 def test_what_flower_says_to_a_supernode_is_handed_on(place: Place, anna: Path) -> None:
-    """SuperNodes act on these: 401 ends them, 403 says that the run is over."""
-    for status in (400, 401, 403, 404):
+    """A SuperNode acts on these: 401 and 412 say that the SuperLink does not know it."""
+    for status in (400, 401, 403, 404, 412):
         text = b'{"code":1,"detail":"x"}'
         place.upstream.answer = (
             b"HTTP/1.1 %d Oh\r\nContent-Length: %d\r\n\r\n" % (status, len(text)) + text
@@ -208,6 +208,20 @@ def test_one_participant_cannot_take_all_connections(place: Place, anna: Path) -
         answers = sorted(call.result()[0] for call in calls)
         assert answers == [200] * 16 + [503] * 8  # SuperNodes try again after a 503
         assert other.result() == (200, "fine")
+
+
+def test_one_participant_cannot_make_all_calls(tmp_path: Path) -> None:
+    """A SuperNode makes ten a second; of far more, most do not get to where the SuperLink is."""
+    layout = home_with_list(tmp_path / "home")
+    anna, berta = (enrolled(layout, name, tmp_path) for name in ("anna", "berta"))
+    with Nginx(layout, tmp_path / "nginx", free_port()) as nginx:
+        calls = Caller(nginx.port, layout.ca_certificate, anna).send(post(CALL) * 600, idle=2)
+        answers = statuses(calls)
+        assert len(answers) == 600
+        assert answers[:100] == [502] * 100, "there is no SuperLink"
+        assert set(answers[100:]) == {502, 503}
+        assert answers.count(503) > 300
+        assert Caller(nginx.port, layout.ca_certificate, berta).call(CALL)[0] == 502
 
 
 def wait_until(happened: Callable[[], bool]) -> None:

@@ -86,7 +86,8 @@ def test_a_private_training_is_published_with_what_is_known_of_it(
     ]
     run = train_in_process(study, joined, tmp_path / "run")
     training = training_record(study, run)
-    published = _publish(home, study, run.model(), training, LabelledRows(*rows(1)))
+    trained = (run.model(), training, run.path)
+    published = _publish(home, study, trained, LabelledRows(*rows(1)))
     manifest = Registry(home).load("private", published["version"]).manifest
     assert manifest.privacy is not None and manifest.privacy.differential_privacy is not None
     assert manifest.privacy.differential_privacy.noisy_metrics

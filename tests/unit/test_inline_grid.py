@@ -1,9 +1,10 @@
-"""Messages to and from participants are whole, and as few requests as they fit into."""
+"""Messages to and from participants are whole, one request for a question."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.common.serde import message_to_proto
@@ -11,7 +12,6 @@ from flwr.proto.runtime_pb2 import PullAppMessagesResponse, PushAppMessagesRespo
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
 
-from server_app import inline_grid
 from server_app.inline_grid import InlineGrid
 
 
@@ -23,6 +23,7 @@ class Client:
         self.requests: list[object] = []
         self.replies: list[Message] = []
         self.asked_for: list[str] = []
+        self.fails = 0
 
     def PushMessages(self, request):  # noqa: N802 - Flower's name
         names = [proto.metadata.message_id for proto in request.messages_list]
@@ -33,6 +34,11 @@ class Client:
 
     def PullMessages(self, request):  # noqa: N802 - Flower's name
         self.asked_for += request.message_ids
+        if self.fails:
+            asked = httpx.Request("POST", "https://127.0.0.1/v1/runtime/pull-messages")
+            raise httpx.HTTPStatusError(
+                "no", request=asked, response=httpx.Response(self.fails, request=asked)
+            )
         return PullAppMessagesResponse(
             messages_list=[message_to_proto(reply) for reply in self.replies]
         )
@@ -55,22 +61,21 @@ def message(node: int, size: int = 3) -> Message:
     return Message(RecordDict({"blindfit": ConfigRecord({"words": bytes(size)})}), node, "train")
 
 
-def test_all_questions_of_a_stage_are_one_request_with_their_content(grid, client) -> None:
+def test_a_question_is_one_request_with_its_content(grid, client) -> None:
     names = grid.push_messages([message(1), message(2), message(3)])
-    assert client.pushed == [names]
+    assert client.pushed == [[name] for name in names]
     assert len(set(names)) == 3
     assert [proto.metadata.dst_node_id for proto in client.requests] == [1, 2, 3]
     for proto in client.requests:
         assert bytes(3) in proto.content.SerializeToString()
 
 
-def test_a_request_has_a_bound_and_the_order_stays(grid, client, monkeypatch) -> None:
-    monkeypatch.setattr(inline_grid, "_REQUEST_BYTES", 2500)
-    sizes = [1000, 1000, 1000, 9000, 10]
-    names = grid.push_messages([message(node, size) for node, size in enumerate(sizes, 1)])
-    assert [len(part) for part in client.pushed] == [2, 1, 1, 1]
-    assert [name for part in client.pushed for name in part] == names
-    assert [proto.metadata.dst_node_id for proto in client.requests] == [1, 2, 3, 4, 5]
+def test_a_superlink_that_stumbles_over_a_reply_does_not_end_the_training(grid, client) -> None:
+    client.fails = 500
+    assert grid.pull_messages(["id"]) == []
+    client.fails = 401
+    with pytest.raises(httpx.HTTPStatusError):
+        grid.pull_messages(["id"])
 
 
 def test_nothing_to_send_is_no_request(grid, client) -> None:

@@ -238,12 +238,13 @@ def test_python_paths_hold_no_home_and_no_source_tree():
 
 def test_the_environment_keeps_what_python_needs_and_no_way_to_secrets():
     kept = {"PATH": "/bin", "LANG": "C", "LC_ALL": "C", "TMPDIR": "/tmp", "PYTHONPATH": "/x"}
-    kept |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "FLWR_HOME": "/f", "HOME": "/h"}
+    kept |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HOME": "/h"}
     dropped = {
         *("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "GNOME_KEYRING_CONTROL"),
         *("PYTHON_KEYRING_BACKEND", "GPG_AGENT_INFO", "BLINDFIT_HOME", "BLINDFIT_PASSPHRASE_FILE"),
         *("PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONBREAKPOINT", "LD_PRELOAD", "LD_AUDIT"),
         *("https_proxy", "AWS_SECRET_ACCESS_KEY", "DISPLAY", "XAUTHORITY", "GITHUB_TOKEN"),
+        *("FLWR_HOME", "GRPC_VERBOSITY"),
     }
     environment = kept | dict.fromkeys(dropped, "x")
     assert clean_environment(environment) == kept | {"JOBLIB_MULTIPROCESSING": "0"}

@@ -127,13 +127,14 @@ def test_a_message_that_cannot_be_answered_ends_nothing(run, told, caplog, pause
     assert "a message could not be answered" in caplog.text
     assert len(link.sent) == 1
     assert len(pauses) == 1, "a message that fails for ever would keep a core busy"
-    assert [event for event, _ in told] == ["admitted"]
+    assert [event for event, _ in told] == ["admitted", "refused"]
 
 
 @pytest.mark.parametrize(
     ("lost", "event", "why"),
     [
         (httpx.ConnectError("refused"), "unconnected", "refused"),
+        (status(503), "unconnected", "the server answers 503"),
         (
             status(401),
             "unadmitted",

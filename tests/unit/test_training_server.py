@@ -22,11 +22,12 @@ from blindfit.estimators import get_parameters
 from blindfit.events import Event, EventReader, append_event
 from blindfit.model_file import read_model
 from blindfit.study import EarlyStop, load_study
+from server_app import training_run
 from server_app.checkpoint import Checkpoint, RoundRecord, read_checkpoint, write_checkpoint
 from server_app.commands.train import _warn_if_open
 from server_app.control import build_app
 from server_app.early_stop import is_better, should_stop
-from server_app.learning import Progress
+from server_app.learning import Progress, make_learner
 from server_app.local import train_locally
 from server_app.participants import training_roster
 from server_app.pinning import pin_participants
@@ -247,3 +248,16 @@ def test_an_address_needs_host_and_port(text: str) -> None:
 def test_addresses() -> None:
     assert split_address("example.org:8443") == ("example.org", 8443)
     assert split_address("[::1]:8443") == ("::1", 8443)
+
+
+def test_a_model_that_no_message_has_room_for_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load_study(write_study(tmp_path, "Ridge"))
+    group = make_group(3, 2)[0]
+    length = make_learner(study, 3).length("fit")
+    monkeypatch.setattr(training_run, "MAX_WORDS", length)
+    new_run(tmp_path, study, group.roster)
+    monkeypatch.setattr(training_run, "MAX_WORDS", length - 1)
+    with pytest.raises(StudyError, match=f"would send {length:,} numbers"):
+        new_run(tmp_path, study, group.roster)
