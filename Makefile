@@ -45,7 +45,7 @@ check: $(STAMP) ## Lint, types, import rules, stubs, unit tests
 
 test: check ## check, and the tests with real FHE, Flower, nginx and daemons
 	sh scripts/install_nginx.sh
-	$(BIN)/pytest -q -m slow
+	$(BIN)/pytest -q -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP) ## Measure; ONLY=serve runs a part, DATA=mnist.npz names the data
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(DATA),--data $(DATA))
