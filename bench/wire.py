@@ -1,7 +1,7 @@
-"""How many bytes a training puts on the wire, as Flower 1.41 serialises its messages.
+"""How many bytes a training puts on the wire: messages with their content, as Flower encodes them.
 
-A message is sent as a tree of objects that are named by their hashes. What HTTP and TLS add, and
-the heartbeats of idle nodes, are not counted.
+So `server_app.inline_grid` and `client_app.fleet_link` send them. What HTTP and TLS add, and the
+questions and heartbeats of idle nodes, are not counted.
 """
 
 from __future__ import annotations
@@ -10,23 +10,16 @@ from collections import Counter
 from collections.abc import Iterable
 
 from flwr.app import Message, RecordDict
-from flwr.supercore.inflatable.inflatable_object import (
-    InflatableObject,
-    get_all_nested_objects,
-    get_object_tree,
-    no_object_id_recompute,
-)
+from flwr.common.serde import message_to_proto, recorddict_to_proto
 
 from bench.federation import Joined
 from server_app.in_process import InProcessGrid
 
 
 def wire_bytes(sent: Message | RecordDict) -> int:
-    """The bytes of all objects of a message, or of its content, and of the tree of their names."""
-    tree: InflatableObject = sent
-    with no_object_id_recompute():
-        objects = get_all_nested_objects(tree).values()
-        return sum(len(item.deflate()) for item in objects) + int(get_object_tree(tree).ByteSize())
+    """The bytes of a message, or of its content."""
+    encode = recorddict_to_proto if isinstance(sent, RecordDict) else message_to_proto
+    return int(encode(sent).ByteSize())
 
 
 class CountingGrid(InProcessGrid):
