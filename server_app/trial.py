@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindfit.errors import PublishError
+from blindfit.fhe_runtime import take_back_signals
 from blindfit.frame import Frame
 from blindfit.manifest import Cost
 
@@ -56,12 +57,17 @@ class Trial:
         times = [time.perf_counter()]
         ciphertext = self._client.quantize_encrypt_serialize(row[None, :])
         times.append(time.perf_counter())
-        result = self._server.run(ciphertext, self._keys)
+        result = self._run(ciphertext, self._keys)
         times.append(time.perf_counter())
         outputs = np.ravel(self._client.deserialize_decrypt(result)).astype(np.int64)
         times.append(time.perf_counter())
         encrypt, run, decrypt = np.diff(times).tolist()
         return Execution(outputs, encrypt, run, decrypt)
+
+    def _run(self, ciphertext: bytes, keys: Any) -> bytes:
+        result: bytes = self._server.run(ciphertext, keys)
+        take_back_signals()
+        return result
 
     def prove(self, rows: Floats, expected: NDArray[np.int64]) -> list[Execution]:
         """Execute ``rows`` (n, width); raises `PublishError` at the first whose outputs are not
@@ -84,7 +90,7 @@ class Trial:
         for client in (self._client, self._new_client()):
             keys = client.get_serialized_evaluation_keys()
             ciphertext = client.quantize_encrypt_serialize(row[None, :])
-            messages.append((ciphertext, self._server.run(ciphertext, keys), keys))
+            messages.append((ciphertext, self._run(ciphertext, keys), keys))
         names = ("input", "output", "evaluation_keys")
         return {
             name: Frame.measure(m)

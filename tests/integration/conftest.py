@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from fixtures_federation import address, federation_tls, participants  # noqa: F401 - fixtures
 
-from blindfit.fhe_runtime import load_concrete
+from blindfit.fhe_runtime import load_concrete, take_back_signals
 from demo.deployment import Deployment
 
 
@@ -23,3 +23,10 @@ def deployment(tmp_path_factory) -> Iterator[Deployment]:
 def concrete() -> None:
     """Concrete, imported into the test process."""
     load_concrete()
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Tests that run circuits in this process leave others to live with closed connections."""
+    yield
+    take_back_signals()

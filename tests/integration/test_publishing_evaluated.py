@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,3 +196,18 @@ def test_an_imported_model_is_scored_and_claims_nothing(home, tmp_path):
     assert manifest.privacy is not None
     assert manifest.privacy.differential_privacy is None
     assert "nothing is claimed" in card_markdown(manifest)
+
+
+def test_a_closed_pipe_is_still_an_error_after_the_gate_ran_circuits(home):
+    """Concrete's runtime would end the process there, with a stack trace and nothing cleaned up."""
+    data = load_breast_cancer()
+    X = (data.data - data.data.min(axis=0)) / np.ptp(data.data, axis=0)
+    target = 'classes = ["benign", "malignant"]'
+    names = {"name": "pipe", "estimator": "LogisticRegression", "privacy": "", "bits": 6}
+    study = parse_study(STUDY.format(**names, target=target, last=X.shape[1] - 1))
+    y = np.where(data.target == 1, "benign", "malignant")
+    publish_model(home, study, LogisticRegression().fit(X, y))
+    state = Path("/proc/self/status").read_text(encoding="ascii")
+    ignored = re.search(r"SigIgn:\s*(\w+)", state)
+    assert ignored is not None
+    assert int(ignored[1], 16) >> (signal.SIGPIPE - 1) & 1
