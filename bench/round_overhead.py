@@ -21,6 +21,7 @@ from demo.programs import Background, ask, command
 from keys.participant import ensure_participant_key, participant_key_path
 
 PARTICIPANTS = 10
+LIGHT = 1_000  # images among all of them, so that hardly anything but Flower takes time
 _ROUNDS = 5
 _READABLE = "\n[privacy]\nsecure_aggregation = false\n"
 

@@ -21,7 +21,7 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class HostTask:
-    """What `client_app.node` hands over: paths as text, secrets in hex.
+    """What `client_app.node` hands over; paths are text.
 
     ``identity`` is the participant's private key in OpenSSH's form; ``memory`` and ``budget`` are a
     file and a folder of the home that are kept between runs; ``port`` of this machine leads to the

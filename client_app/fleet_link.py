@@ -66,9 +66,8 @@ class FleetLink:
                 NodeAuthHttpInterceptor(key, key.public_key()),
             ],
         )
-        self._client._client.event_hooks["response"] = [
-            _check
-        ]  # before anything else of it is read
+        # Called before anything else of an answer is read; Flower's client follows redirects.
+        self._client._client.event_hooks["response"] = [_check]
         self._heartbeat = HeartbeatSender(self._beat)
 
     def __enter__(self) -> Self:
@@ -102,7 +101,10 @@ class FleetLink:
         # next answer would say that there is nothing.
         request = PullMessagesRequest(node=self._node)
         messages = _readable(self._client.PullMessages, request).messages_list
-        return message_from_proto(messages[0]) if messages else None
+        try:
+            return message_from_proto(messages[0]) if messages else None
+        except Exception as error:  # whatever Flower raises for a peer's bytes
+            raise httpx.DecodingError("the server sent a message that is none") from error
 
     def send(self, reply: Message, seconds: float) -> None:
         """Send a reply to a message that took ``seconds`` to answer."""

@@ -123,7 +123,6 @@ class _Node:
         self._patience = study.federation.join_timeout
         self._events = EventReader(folder / "events" / "events.jsonl")
         self._rounds: set[int] = set()
-        self._connected = False
         self._outside: _Outside | None = _Outside(time.monotonic(), "it did not connect")
 
     def run(self, rows: int) -> Outcome:
@@ -188,9 +187,7 @@ class _Node:
                 self._report({"event": "waiting", "server": self._with.server})
                 told = True
             time.sleep(1.0)
-        if not self._connected:
-            self._report({"event": "connected", "server": self._with.server})
-            self._connected = True
+        self._report({"event": "connected", "server": self._with.server})
 
     def _follow(self, host: FlowerProcess) -> Event:
         """The event with which the study finished."""

@@ -59,28 +59,25 @@ class SuperNode:
     def _serve(self, link: FleetLink, stopped: Callable[[], bool]) -> None:
         idle = Backoff(_SHORTEST, _LONGEST, _GROWTH)
         while not stopped():
-            if self._answer_one(link):
-                idle.reset()
-            else:
-                time.sleep(idle.pause())
-
-    def _answer_one(self, link: FleetLink) -> bool:
-        """Whether a message was answered. Raises `httpx.HTTPError` when the connection is lost."""
-        try:
             message = link.receive()
             if message is None:
-                return False
-            started = time.monotonic()
+                time.sleep(idle.pause())
+            else:
+                self._answer(message, link)
+                idle.reset()
+
+    def _answer(self, message: Message, link: FleetLink) -> None:
+        """Raises `httpx.HTTPError` when the connection is lost."""
+        started = time.monotonic()
+        try:
             reply = self._reply(message, link)
             link.send(reply, time.monotonic() - started)
-            return True
         except Exception as error:  # a peer's bytes in Flower's code must not end us
             if is_passing(error) or is_unknown(error):
                 raise
             # The coordinator gets no answer, and goes on without.
             _log.exception("a message could not be answered")
             self._tell("refused", reason=_reason(error))
-            return False
 
     def _reply(self, message: Message, link: FleetLink) -> Message:
         run_id = message.metadata.run_id

@@ -23,6 +23,7 @@ from flwr.proto.fleet_pb2 import (
     PushMessagesResponse,
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatResponse
+from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.run_pb2 import GetRunResponse, Run
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -177,8 +178,12 @@ def test_a_question_that_is_lost_on_its_way_is_told(superlink: SuperLink) -> Non
         reply(200, content_length=str(64 << 20)),
         reply(200, b"0\r\n\r\n", transfer_encoding="chunked"),
         reply(200, b"<html>"),
+        good(PullMessagesResponse(messages_list=[ProtoMessage()])),
     ],
-    ids=["elsewhere", "another call", "compressed", "too long", "of unknown length", "junk"],
+    ids=[
+        *("elsewhere", "another call", "compressed", "too long", "of unknown length", "junk"),
+        "an empty message",
+    ],
 )
 def test_an_answer_that_is_none_of_a_superlink_is_refused(
     superlink: SuperLink, answer: Answer

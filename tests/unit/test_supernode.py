@@ -120,14 +120,33 @@ def test_another_app_is_refused_and_told(run, told) -> None:
     assert [event for event, _ in told] == ["admitted", "foreign_app"]
 
 
-@pytest.mark.parametrize("what", [message("query.other"), ValueError("bytes"), status(403)])
-def test_a_message_that_cannot_be_answered_ends_nothing(run, told, caplog, pauses, what) -> None:
-    link = Link(what, message("query.known"))
+def test_a_message_that_the_app_does_not_know_ends_nothing(run, told, caplog) -> None:
+    link = Link(message("query.other"), message("query.known"))
     run(link, questions=3)
     assert "a message could not be answered" in caplog.text
     assert len(link.sent) == 1
-    assert len(pauses) == 1, "a message that fails for ever would keep a core busy"
     assert [event for event, _ in told] == ["admitted", "refused"]
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (status(413), "the server answers 413: a message is larger than it takes"),
+        (status(403), "the server answers 403"),
+    ],
+)
+def test_an_answer_that_is_not_taken_is_told_and_ends_nothing(run, told, error, why) -> None:
+    class Choosy(Link):
+        def send(self, reply: Message, seconds: float) -> None:
+            if not self.sent:
+                self.sent.append(reply)
+                raise error
+            super().send(reply, seconds)
+
+    link = Choosy(message("query.known"), message("query.known"))
+    run(link, questions=3)
+    assert told == [("admitted", {}), ("refused", {"reason": why})]
+    assert len(link.sent) == 2
 
 
 @pytest.mark.parametrize(
@@ -135,6 +154,8 @@ def test_a_message_that_cannot_be_answered_ends_nothing(run, told, caplog, pause
     [
         (httpx.ConnectError("refused"), "unconnected", "refused"),
         (status(503), "unconnected", "the server answers 503"),
+        (status(500), "unconnected", "the server answers 500"),
+        (httpx.DecodingError("a message that is none"), "unconnected", "a message that is none"),
         (
             status(401),
             "unadmitted",
@@ -142,9 +163,10 @@ def test_a_message_that_cannot_be_answered_ends_nothing(run, told, caplog, pause
         ),
     ],
 )
-def test_a_lost_connection_is_told_and_made_again(run, told, lost, event, why) -> None:
+def test_a_lost_connection_is_told_and_made_again(run, told, pauses, lost, event, why) -> None:
     first, second = Link(lost), Link(message("query.known"))
     run(first, second, questions=4)
+    assert pauses == [supernode._AGAIN_SECONDS], "what fails for ever would keep a core busy"
     assert told == [("admitted", {}), (event, {"reason": why}), ("admitted", {})]
     assert len(second.sent) == 1
     assert (first.left, second.left) == (1, 1)
